@@ -1,0 +1,322 @@
+"""Configuration: YAML files and command-line options -> one frozen, typed Config."""
+
+import difflib
+import io
+import re
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+
+from model_utils.errors import UserError
+
+DEFAULTS = Path(__file__).resolve().parent.parent / "advnet_config.yaml"
+SAVED_NAME = "config.yaml"  # the resolved configuration beside every checkpoint
+Size = tuple[int, int]  # (height, width); "W,H" in files and on the command line
+
+
+@dataclass(frozen=True)
+class Config:
+    """All keys of ``advnet_config.yaml``, which says what each one means and holds its default."""
+
+    method: Literal["adversarial", "supervised"]
+    network: str
+    num_classes: int
+    aspp_branches: Literal[2, 4]
+    depths: tuple[int, ...]
+    width: int
+    gan: Literal["Vanilla", "LS"]
+    view: Literal["softmax", "self_information"]
+    lambda_seg: float
+    lambda_adv_target1: float
+    lambda_adv_target2: float
+
+    data_path: str
+    data_dir: str
+    data_dir_target: str
+    data_list: str
+    data_list_target: str
+    set: str
+    eval_set: str
+    input_size: Size
+    input_size_target: Size
+    on_missing: Literal["fail", "skip"]
+    on_broken: Literal["fail", "skip"]
+    num_workers: int
+
+    batch_size: int
+    iter_size: int
+    learning_rate: float
+    learning_rate_D: float
+    momentum: float
+    weight_decay: float
+    power: float
+    num_steps: int
+    num_steps_stop: int
+    parameter_groups: Literal["nominal", "published"]
+    random_seed: int
+
+    snapshot_dir: str
+    snapshot_prefix: str
+    restore_from: str
+    restore_from_D1: str
+    restore_from_D2: str
+    continue_train: str
+    save_pred_every: int
+    keep_snapshots: int
+    log_every: int
+    eval_every: int
+    eval_images: int
+
+    device: Literal["auto", "Ascend", "GPU", "CPU"]
+    device_id: int
+    mode: Literal["graph", "eager"]
+    memory: Literal["normal", "low"]
+    deterministic: bool
+    threads: int
+
+    output_size: Size
+    flip: bool
+    scales: tuple[float, ...]
+    result_dir: str
+    max_pictures: int
+
+    @property
+    def source_root(self) -> Path:
+        """GTA5's folder."""
+        return Path(self.data_dir or Path(self.data_path) / "GTA5")
+
+    @property
+    def target_root(self) -> Path:
+        """Cityscapes' folder."""
+        return Path(self.data_dir_target or Path(self.data_path) / "Cityscapes")
+
+
+TYPES: dict[str, Any] = {field.name: field.type for field in fields(Config)}
+POSITIVE = [
+    "num_classes",
+    "width",
+    "batch_size",
+    "iter_size",
+    "learning_rate",
+    "learning_rate_D",
+    "num_steps",
+    "num_steps_stop",
+    "save_pred_every",
+    "log_every",
+    "num_workers",
+    "input_size",
+    "input_size_target",
+    "output_size",
+    "depths",
+    "scales",
+]
+NOT_NEGATIVE = [
+    "lambda_seg",
+    "lambda_adv_target1",
+    "lambda_adv_target2",
+    "momentum",
+    "weight_decay",
+    "power",
+    "keep_snapshots",
+    "eval_every",
+    "eval_images",
+    "device_id",
+    "threads",
+    "max_pictures",
+    "random_seed",
+]
+
+
+def load_config(argv: list[str], *, beside: str | None = None) -> Config:
+    """Reads ``--config_path FILE`` (default: ``advnet_config.yaml``) and then every ``--key value`` in ``argv``.
+
+    Args:
+        argv: the command line without the program's name.
+        beside: a key that holds a checkpoint's path. Without ``--config_path``, the configuration that was saved
+            in that checkpoint's folder is used when there is one.
+
+    Raises:
+        UserError: unknown or repeated key, wrong type or value, missing file; the text names the key.
+        SystemExit: ``--help`` was asked for and printed.
+    """
+    options = _parse_options(argv)
+    path = Path(options.pop("config_path", DEFAULTS))
+    if beside and path == DEFAULTS and beside in options:
+        saved = Path(options[beside]).parent / SAVED_NAME
+        path = saved if saved.is_file() else path
+    values = _read_with_bases(path)
+    values.update({key: _convert(key, text, "command line") for key, text in options.items()})
+    config = Config(**values)
+    _check(config)
+    return config
+
+
+def save_config(config: Config, folder: Path) -> None:
+    """Writes the resolved configuration to ``folder/config.yaml`` (by rename)."""
+    values = {key: _to_text(key, value) for key, value in asdict(config).items()}
+    temporary = folder / f"{SAVED_NAME}.tmp"
+    temporary.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    temporary.replace(folder / SAVED_NAME)
+
+
+def describe_keys() -> str:
+    """One line per key: name, default and meaning, taken from the comments of ``advnet_config.yaml``."""
+    lines = []
+    for line in DEFAULTS.read_text(encoding="utf-8").splitlines():
+        entry = re.match(r"(\w+):\s*(.*?)\s+#\s+(.*)", line)
+        if entry:
+            key, value, meaning = entry.groups()
+            lines.append(f"  --{key} {value}\n        {meaning}")
+        elif line.startswith("# ----"):
+            lines.append(f"\n{line.strip('# -')}:")
+    return "\n".join(lines)
+
+
+def _parse_options(argv: list[str]) -> dict[str, str]:
+    """``--key value``, ``--key=value`` and, for a switch, ``--key`` alone."""
+    options: dict[str, str] = {}
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        if word in ("-h", "--help"):
+            print(f"options: --config_path FILE and any of these keys (value = default)\n{describe_keys()}")
+            raise SystemExit(0)
+        if not word.startswith("--"):
+            raise UserError(f"'{word}' is not an option; write --key value, and --help for the keys")
+        name, equals, value = word[2:].partition("=")
+        key = name.replace("-", "_")
+        if key != "config_path":
+            _known(key, "command line")
+        if not equals:
+            if words and not words[0].startswith("--"):
+                value = words.pop(0)
+            elif TYPES.get(key) is bool:
+                value = "true"
+            else:
+                raise UserError(f"option --{key} needs a value")
+        if key in options:
+            raise UserError(f"option --{key} is given twice")
+        options[key] = value
+    return options
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without repeated keys, in which 1e-4 is a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen:
+                raise UserError(f"{self.name}: key '{key_node.value}' stands twice; remove one")
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _read_with_bases(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The file's values over those of its ``base:`` (default: ``advnet_config.yaml``)."""
+    path = path.resolve()
+    if path in above:
+        raise UserError(f"{path}: its 'base' leads back to itself")
+    try:
+        stream = io.StringIO(path.read_text(encoding="utf-8"))
+        stream.name = str(path)
+        raw = yaml.load(stream, _Loader) or {}  # a SafeLoader
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); give an existing file to --config_path") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: must be lines of 'key: value'")
+    base = raw.pop("base", None)
+    values = {key: _convert(_known(key, path), value, path) for key, value in raw.items()}
+    if path == DEFAULTS.resolve():
+        missing = TYPES.keys() - values.keys()
+        if missing:
+            raise UserError(f"{path}: key {sorted(missing)[0]} is missing; restore the file")
+        return values
+    parent = path.parent / base if base else DEFAULTS
+    return {**_read_with_bases(parent, (*above, path)), **values}
+
+
+def _known(key: str, where: object) -> str:
+    if key not in TYPES:
+        near = difflib.get_close_matches(str(key), TYPES, 1, 0.5)
+        hint = f"; did you mean '{near[0]}'?" if near else "; --help lists the keys"
+        raise UserError(f"{where}: unknown key '{key}'{hint}")
+    return key
+
+
+def _convert(key: str, value: Any, where: object) -> Any:
+    """One value, from YAML or the command line, as the type that Config declares."""
+    kind = TYPES[key]
+    problem = f"{where}: {key} must be"
+    if get_origin(kind) is Literal:
+        by_text = {str(choice).lower(): choice for choice in get_args(kind)}
+        if str(value).lower() not in by_text:
+            raise UserError(f"{problem} one of {', '.join(map(str, get_args(kind)))}, not '{value}'")
+        return by_text[str(value).lower()]
+    if kind is bool:
+        words = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+        if str(value).lower() not in words:
+            raise UserError(f"{problem} true or false, not '{value}'")
+        return words[str(value).lower()]
+    if kind is str:
+        if isinstance(value, dict | list):
+            raise UserError(f"{problem} text, not {value}")
+        return "" if value is None else str(value)
+    if get_origin(kind) is tuple:
+        return _convert_tuple(kind, value, problem)
+    return _number(kind, value, problem)
+
+
+def _convert_tuple(kind: Any, value: Any, problem: str) -> tuple:
+    parts = value if isinstance(value, list) else re.split(r"\s*,\s*", str(value).strip())
+    if kind == Size:
+        numbers = [_number(int, part, f"{problem} W,H like 1024,512:") for part in parts]
+        if len(numbers) != 2:
+            raise UserError(f"{problem} W,H like 1024,512, not '{value}'")
+        return numbers[1], numbers[0]
+    return tuple(_number(get_args(kind)[0], part, problem) for part in parts)
+
+
+def _number(kind: type, value: Any, problem: str) -> int | float:
+    name = "a whole number" if kind is int else "a number"
+    if isinstance(value, bool):
+        raise UserError(f"{problem} {name}, not '{value}'")
+    try:
+        number = kind(value)
+    except (TypeError, ValueError):
+        raise UserError(f"{problem} {name}, not '{value}'") from None
+    if isinstance(value, float) and number != value:
+        raise UserError(f"{problem} {name}, not '{value}'")
+    return number
+
+
+def _to_text(key: str, value: Any) -> Any:
+    if TYPES[key] == Size:
+        return f"{value[1]},{value[0]}"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return value
+
+
+def _check(config: Config) -> None:
+    for key in POSITIVE + NOT_NEGATIVE:
+        value = getattr(config, key)
+        low = min(value) if isinstance(value, tuple) else value
+        if not (low > 0 or (low == 0 and key in NOT_NEGATIVE)):
+            raise UserError(f"{key} must be {'above' if key in POSITIVE else 'at least'} 0, not {_to_text(key, value)}")
+    if len(config.depths) != 4:
+        raise UserError(f"depths must be four whole numbers like 3,4,23,3, not {_to_text('depths', config.depths)}")
+    if config.num_steps_stop > config.num_steps:
+        raise UserError(
+            f"num_steps_stop ({config.num_steps_stop}) must not be above num_steps ({config.num_steps}), "
+            "where the learning rate has reached 0"
+        )

@@ -1,0 +1,39 @@
+# Sourced by the other scripts: finds the project's Python, and runs a program on one or several devices.
+project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+if [ -x "$project/.venv/bin/python" ]; then PATH="$project/.venv/bin:$PATH"; fi
+command -v python >/dev/null || { echo "error: no python; run bash scripts/setup_env.sh first" >&2; exit 2; }
+
+# is_number TEXT: a whole number above 0
+is_number() { [[ "$1" =~ ^[1-9][0-9]*$ ]]; }
+
+# the_folder PATH: its absolute form, or an error that names it
+the_folder() { [ -d "$1" ] || { echo "error: folder $1 does not exist" >&2; return 2; }; (cd "$1" && pwd); }
+
+# the_file PATH: its absolute form, or an error that names it
+the_file() { [ -f "$1" ] || { echo "error: file $1 does not exist" >&2; return 2; }; echo "$(cd "$(dirname "$1")" && pwd)/$(basename "$1")"; }
+
+# launch DEVICE_NUM PROGRAM OPTIONS...: directly on one device, through msrun on several.
+# Worker logs go to a fresh folder msrun_log/TIME. Ctrl-C and SIGTERM end every process and give 130 and 143.
+launch() {
+  local devices=$1; shift
+  cd "$project"
+  if [ "$devices" = 1 ]; then exec python "$@"; fi
+  local logs; logs="$project/msrun_log/$(date +%Y%m%d_%H%M%S)_$$"
+  mkdir -p "$logs"
+  local port; port=$(python -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')
+  echo "starting $devices processes; one log per rank in $logs"
+  OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(( $(nproc) / devices > 0 ? $(nproc) / devices : 1 ))} \
+    msrun --worker_num "$devices" --local_worker_num "$devices" --master_port "$port" --join True \
+    --log_dir "$logs" "$@" &
+  local child=$! stopped=0
+  trap 'stopped=130; kill -INT $child' INT
+  trap 'stopped=143; kill -INT $child' TERM
+  local code=0
+  wait $child || code=$?
+  if [ $stopped != 0 ]; then wait $child || true; code=$stopped; fi
+  if [ $code != 0 ] && [ $stopped = 0 ]; then
+    echo "error: a process failed; the last lines of $logs/worker_0.log:" >&2
+    tail -n 5 "$logs/worker_0.log" >&2 || true
+  fi
+  exit $code
+}

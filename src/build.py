@@ -1,0 +1,169 @@
+"""From a Config to the things of a run: networks, streams, steps. The only file that knows both sides."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mindspore as ms
+from mindspore import nn
+
+from model_utils.config import Config
+from model_utils.device_adapter import Device
+from src.checkpoint import load_weights
+from src.dataset.cityscapes import list_cityscapes
+from src.dataset.gta5 import list_gta5
+from src.dataset.loader import create_eval_dataset, create_stream
+from src.losses import self_information_view, softmax_view
+from src.methods.adversarial import make_adversarial_step
+from src.methods.supervised import make_supervised_step
+from src.models import NETWORKS, Discriminator
+from src.optim import make_adam, make_sgd
+from src.trainer import Step
+
+VIEWS = {"softmax": softmax_view, "self_information": self_information_view}
+
+
+@dataclass
+class Run:
+    """Everything that is trained. ``networks`` and ``optimizers`` are what a snapshot holds."""
+
+    networks: dict[str, nn.Cell]
+    optimizers: dict[str, nn.Cell] = field(default_factory=dict)
+    step: Step | None = None
+
+
+def build_network(config: Config) -> nn.Cell:
+    """The network with the initial weights of ``random_seed``."""
+    ms.set_seed(config.random_seed)
+    return NETWORKS[config.network](
+        num_classes=config.num_classes,
+        aspp_branches=config.aspp_branches,
+        depths=config.depths,
+        width=config.width,
+    )
+
+
+def build_supervised(config: Config, device: Device) -> Run:
+    """One labelled domain."""
+    network = _restored(build_network(config), config.restore_from)
+    optimizer = _make_sgd(config, network)
+    step = make_supervised_step(
+        network,
+        optimizer,
+        lambda_seg=config.lambda_seg,
+        iter_size=config.iter_size,
+        compiled=config.mode == "graph",
+        memory=config.memory,
+        reduce_gradients=_reducer(optimizer.parameters, device),
+    )
+    return Run({"G": network}, {"G": optimizer}, step)
+
+
+def build_adversarial(config: Config, device: Device) -> Run:
+    """Two domains: a generator and one discriminator per head."""
+    generator = _restored(build_network(config), config.restore_from)
+    d_aux = _restored(Discriminator(config.num_classes), config.restore_from_D1)
+    d_main = _restored(Discriminator(config.num_classes), config.restore_from_D2)
+    optimizer_g = _make_sgd(config, generator)
+    optimizer_d = make_adam(
+        d_aux, d_main, learning_rate=config.learning_rate_D, power=config.power, num_steps=config.num_steps
+    )
+    step = make_adversarial_step(
+        generator,
+        d_aux,
+        d_main,
+        optimizer_g,
+        optimizer_d,
+        view=VIEWS[config.view],
+        objective=config.gan,
+        lambda_seg=config.lambda_seg,
+        lambda_adv=(config.lambda_adv_target1, config.lambda_adv_target2),
+        iter_size=config.iter_size,
+        compiled=config.mode == "graph",
+        memory=config.memory,
+        reduce_gradients_g=_reducer(optimizer_g.parameters, device),
+        reduce_gradients_d=_reducer(optimizer_d.parameters, device),
+    )
+    return Run({"G": generator, "D1": d_aux, "D2": d_main}, {"G": optimizer_g, "D": optimizer_d}, step)
+
+
+def build_source_stream(config: Config, device: Device, start: int):
+    """Endless (image, label) batches of GTA5; ``start`` batches are behind us."""
+    samples = list_gta5(config.source_root, _path(config.data_list), on_missing=config.on_missing)
+    return create_stream(
+        samples, config.input_size, config.batch_size, with_label=True, **_stream_options(config, device, start)
+    )
+
+
+def build_target_stream(config: Config, device: Device, start: int):
+    """Endless (image,) batches of Cityscapes' training split."""
+    samples = list_cityscapes(config.target_root, config.set, _path(config.data_list_target), with_labels=False)
+    options = _stream_options(config, device, start)
+    options["seed"] += 1  # the two domains must not be shuffled alike
+    return create_stream(samples, config.input_size_target, config.batch_size, with_label=False, **options)
+
+
+class DomainStream:
+    """Endless (image_s, label_s, image_t) batches from a source and a target stream."""
+
+    def __init__(self, source, target):
+        self._source, self._target = source, target
+
+    def __iter__(self):
+        return self
+
+    def __next__(self) -> tuple[ms.Tensor, ...]:
+        return (*next(self._source), *next(self._target))
+
+    def close(self) -> None:
+        self._source.close()
+        self._target.close()
+
+
+def build_domain_stream(config: Config, device: Device, start: int) -> DomainStream:
+    """Both domains, ``start`` batches of each behind us."""
+    return DomainStream(build_source_stream(config, device, start), build_target_stream(config, device, start))
+
+
+def build_eval_dataset(config: Config, limit: int = 0):
+    """(name, image, label) of the split that is evaluated; the first ``limit`` images, 0 = all."""
+    samples = list_cityscapes(config.target_root, config.eval_set, None, with_labels=True, on_missing=config.on_missing)
+    return create_eval_dataset(samples[: limit or None], config.input_size_target)
+
+
+def _stream_options(config: Config, device: Device, start: int) -> dict:
+    return {
+        "seed": config.random_seed,
+        "start": start,
+        "rank": device.rank,
+        "ranks": device.ranks,
+        "workers": config.num_workers,
+        "on_broken": config.on_broken,
+    }
+
+
+def _make_sgd(config: Config, network: nn.Cell) -> nn.Cell:
+    return make_sgd(
+        network,
+        learning_rate=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        power=config.power,
+        num_steps=config.num_steps,
+        groups=config.parameter_groups,
+    )
+
+
+def _reducer(parameters, device: Device) -> Callable | None:
+    """Averages gradients over all processes; None when there is one."""
+    return nn.DistributedGradReducer(parameters, mean=True, degree=device.ranks) if device.ranks > 1 else None
+
+
+def _restored(network: nn.Cell, path: str) -> nn.Cell:
+    if path:
+        print(load_weights(network, Path(path)), flush=True)
+    return network
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None

@@ -1,0 +1,64 @@
+"""Device adapter: the processor's kernels, the start-up line, a device that is not there."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn
+
+from model_utils.device_adapter import describe, prepare_environment, start_device
+from model_utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def fastest(cell: nn.Cell, image: ms.Tensor) -> float:
+    """Seconds of the fastest of several runs."""
+    times = []
+    for _ in range(6):
+        begin = time.perf_counter()
+        cell(image).asnumpy()
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
+def test_a_3x3_convolution_is_not_on_the_reference_kernel():
+    """The slow kernel takes hundreds of times longer than a 1x1 convolution of equal arithmetic."""
+    image = ms.Tensor(np.ones((1, 128, 17, 33)), ms.float32)
+    wide = ms.Tensor(np.ones((1, 128 * 9, 17, 33)), ms.float32)
+    square = fastest(nn.Conv2d(128, 128, 3, has_bias=False), image)
+    point = fastest(nn.Conv2d(128 * 9, 128, 1, has_bias=False), wide)
+    assert square < 25 * point
+
+
+def test_the_users_own_setting_stays(monkeypatch):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
+    prepare_environment("CPU")
+    assert os.environ["ONEDNN_MAX_CPU_ISA"] == "SSE41"
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
+    prepare_environment("auto")
+    assert os.environ["ONEDNN_MAX_CPU_ISA"] == "AVX2"
+
+
+def test_start_up_line():
+    line = describe(start_device("CPU"), "graph")
+    assert line == f"device CPU, rank 0 of 1, MindSpore {ms.__version__}, float32, graph mode"
+
+
+@pytest.mark.parametrize("name", ["Ascend", "GPU"])
+def test_a_device_that_is_not_there_is_one_sentence(name):
+    with pytest.raises(UserError, match=f"device: {name} is not available"):
+        start_device(name)
+
+
+def test_a_missing_device_ends_a_script_with_code_2_and_one_line():
+    command = [sys.executable, "train_adv.py", "--device", "Ascend"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: device: Ascend is not available")
+    assert len(done.stderr.splitlines()) == 1
