@@ -53,7 +53,6 @@ def build_supervised(config: Config, device: Device) -> Run:
         lambda_seg=config.lambda_seg,
         iter_size=config.iter_size,
         compiled=config.mode == "graph",
-        memory=config.memory,
         reduce_gradients=_reducer(optimizer.parameters, device),
     )
     return Run({"G": network}, {"G": optimizer}, step)
@@ -64,6 +63,8 @@ def build_adversarial(config: Config, device: Device) -> Run:
     generator = _restored(build_network(config), config.restore_from)
     d_aux = _restored(Discriminator(config.num_classes), config.restore_from_D1)
     d_main = _restored(Discriminator(config.num_classes), config.restore_from_D2)
+    d_aux.update_parameters_name("d_aux.")  # one compiled step holds both
+    d_main.update_parameters_name("d_main.")
     optimizer_g = _make_sgd(config, generator)
     optimizer_d = make_adam(
         d_aux, d_main, learning_rate=config.learning_rate_D, power=config.power, num_steps=config.num_steps
@@ -80,7 +81,6 @@ def build_adversarial(config: Config, device: Device) -> Run:
         lambda_adv=(config.lambda_adv_target1, config.lambda_adv_target2),
         iter_size=config.iter_size,
         compiled=config.mode == "graph",
-        memory=config.memory,
         reduce_gradients_g=_reducer(optimizer_g.parameters, device),
         reduce_gradients_d=_reducer(optimizer_d.parameters, device),
     )
@@ -135,6 +135,7 @@ def _stream_options(config: Config, device: Device, start: int) -> dict:
     return {
         "seed": config.random_seed,
         "start": start,
+        "batches": config.num_steps_stop * config.iter_size,
         "rank": device.rank,
         "ranks": device.ranks,
         "workers": config.num_workers,

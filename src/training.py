@@ -8,10 +8,11 @@ from model_utils.config import Config, save_config
 from model_utils.device_adapter import Device, describe
 from model_utils.errors import UserError
 from src.build import Run, build_eval_dataset
+from src.checkpoint import save_weights
 from src.evaluate import evaluate, make_predictor
 from src.pictures import plot_curves
 from src.run_log import RunLog, SilentLog
-from src.snapshot import latest_snapshot, load_snapshot, save_snapshot, save_weights
+from src.snapshot import latest_snapshot, load_snapshot, save_snapshot
 from src.trainer import Hooks, Schedule, train
 
 # Score of the validation -> whether a larger value is better. Entropy needs no labels.

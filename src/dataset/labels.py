@@ -1,0 +1,73 @@
+"""Cityscapes' 19 evaluation classes: names, colours and the way from label ids to trainIds.
+
+Source: cityscapesScripts, helpers/labels.py. GTA5's labels use the same ids.
+"""
+
+import numpy as np
+
+IGNORE = 255
+UNKNOWN = 254  # in lookup tables: an id that no label file of this kind may hold
+
+# As AdaptSegNet's table prints them, "motocycle" included.
+CLASS_NAMES = [
+    "road",
+    "sidewalk",
+    "building",
+    "wall",
+    "fence",
+    "pole",
+    "light",
+    "sign",
+    "vegetation",
+    "terrain",
+    "sky",
+    "person",
+    "rider",
+    "car",
+    "truck",
+    "bus",
+    "train",
+    "motocycle",
+    "bicycle",
+]
+
+# trainId -> label id
+LABEL_ID = np.array([7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33], np.uint8)
+
+PALETTE = np.zeros((256, 3), np.uint8)
+PALETTE[:19] = [
+    (128, 64, 128),
+    (244, 35, 232),
+    (70, 70, 70),
+    (102, 102, 156),
+    (190, 153, 153),
+    (153, 153, 153),
+    (250, 170, 30),
+    (220, 220, 0),
+    (107, 142, 35),
+    (152, 251, 152),
+    (70, 130, 180),
+    (220, 20, 60),
+    (255, 0, 0),
+    (0, 0, 142),
+    (0, 0, 70),
+    (0, 60, 100),
+    (0, 80, 100),
+    (0, 0, 230),
+    (119, 11, 32),
+]
+
+# label id -> trainId. 0..33 are Cityscapes', 34 is GTA5's licence plate, 255 is -1 in a byte.
+TRAIN_ID = np.full(256, UNKNOWN, np.uint8)
+TRAIN_ID[:35] = TRAIN_ID[IGNORE] = IGNORE
+TRAIN_ID[LABEL_ID] = np.arange(19)
+
+# For files that hold trainIds already.
+AS_IT_IS = np.full(256, UNKNOWN, np.uint8)
+AS_IT_IS[:19] = np.arange(19)
+AS_IT_IS[IGNORE] = IGNORE
+
+
+def colorize(train_ids: np.ndarray) -> np.ndarray:
+    """trainIds (H, W) uint8 -> colours (H, W, 3) uint8 RGB; ignored pixels are black."""
+    return PALETTE[train_ids]

@@ -1,0 +1,171 @@
+"""Batches for training and images for evaluation.
+
+The order of samples is a pure function of (seed, position), so a run can go on at any position without replaying.
+"""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+
+import mindspore as ms
+import mindspore.dataset as minddata
+import numpy as np
+
+from model_utils.errors import UserError
+from src.dataset.labels import TRAIN_ID
+from src.dataset.samples import Sample
+from src.dataset.transforms import Size, load_image, load_label, load_pair
+
+PREFETCH = 4  # evaluation images decoded ahead
+
+
+class SampleOrder:
+    """Which sample stands at a global position: every epoch is a permutation of all samples.
+
+    Rank r of R takes the positions r, R + r, 2R + r, ...: no sample comes twice within an epoch, and one process
+    with batch 2 sees the same images per iteration as two processes with batch 1.
+    """
+
+    def __init__(self, count: int, seed: int):
+        self._count = count
+        self._epoch = lru_cache(maxsize=4)(lambda epoch: np.random.default_rng([seed, epoch]).permutation(count))
+
+    def __getitem__(self, position: int) -> int:
+        epoch, place = divmod(position, self._count)
+        return int(self._epoch(epoch)[place])
+
+
+class _Source:
+    """Random access for MindData: sample number ``index`` of this rank -> arrays."""
+
+    def __init__(self, samples, size, order, first, rank, ranks, length, with_label, table, on_broken):
+        self._samples, self._size, self._order = samples, size, order
+        self._first, self._rank, self._ranks, self._length = first, rank, ranks, length
+        self._with_label, self._table, self._on_broken = with_label, table, on_broken
+        self._lock = threading.Lock()
+        self.broken: set[Path] = set()
+        self.error: UserError | None = None
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        position = (self._first + int(index)) * self._ranks + self._rank
+        number = self._order[position]
+        for attempt in range(len(self._samples)):
+            sample = self._samples[(number + attempt) % len(self._samples)]
+            try:
+                if self._with_label:
+                    return load_pair(sample.image, sample.label, self._size, self._table)
+                return (load_image(sample.image, self._size),)
+            except UserError as error:
+                with self._lock:
+                    self.broken.add(sample.image)
+                    if self._on_broken == "fail" or attempt + 1 == len(self._samples):
+                        self.error = self.error or error
+                        raise
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+class Stream:
+    """Iterator of batches; ``broken`` holds the files that were skipped."""
+
+    def __init__(self, source: _Source, batch_size: int, workers: int):
+        self._source = source
+        names = ["image", "label"] if source._with_label else ["image"]
+        pipeline = minddata.GeneratorDataset(
+            source, names, shuffle=False, num_parallel_workers=workers, python_multiprocessing=False
+        )
+        self._pipeline = pipeline.batch(batch_size, drop_remainder=True)
+        self._iterator = self._pipeline.create_tuple_iterator(num_epochs=1)
+
+    @property
+    def broken(self) -> set[Path]:
+        return self._source.broken
+
+    def __iter__(self) -> Iterator[tuple[ms.Tensor, ...]]:
+        return self
+
+    def __next__(self) -> tuple[ms.Tensor, ...]:
+        try:
+            return tuple(next(self._iterator))
+        except RuntimeError:
+            if self._source.error:  # MindData wraps what its workers raise
+                raise self._source.error from None
+            raise
+
+    def close(self) -> None:
+        """Ends the workers."""
+        self._iterator.release()
+
+
+def create_stream(
+    samples: list[Sample],
+    size: Size,
+    batch_size: int,
+    *,
+    batches: int,
+    with_label: bool,
+    seed: int,
+    start: int = 0,
+    rank: int = 0,
+    ranks: int = 1,
+    workers: int = 2,
+    on_broken: str = "fail",
+    label_table: np.ndarray = TRAIN_ID,
+) -> Stream:
+    """Batches ``start`` to ``batches - 1`` of this rank's endless shuffled sequence, decoded ahead by threads.
+
+    Threads suffice because decoding and resizing release Python's lock.
+
+    Args:
+        size: (height, width) of the delivered images and labels.
+        on_broken: ``fail`` raises a damaged file's UserError; ``skip`` takes the next sample instead.
+        label_table: (256,) id in the files -> trainId.
+
+    Returns:
+        Iterator of (image (N, 3, H, W) float32, label (N, H, W) int32), or of (image,) without labels.
+
+    Raises:
+        UserError: from ``next``; a file is damaged, the label does not fit, ...
+    """
+    source = _Source(
+        samples,
+        size,
+        SampleOrder(len(samples), seed),
+        start * batch_size,
+        rank,
+        ranks,
+        (batches - start) * batch_size,
+        with_label,
+        label_table,
+        on_broken,
+    )
+    return Stream(source, batch_size, workers)
+
+
+class EvalDataset:
+    """(sample, image (1, 3, H, W) float32, label (H, W) uint8 trainIds at its own size or None), in order.
+
+    Can be iterated several times; the next images are decoded while one is in use.
+    """
+
+    def __init__(self, samples: list[Sample], size: Size, label_table: np.ndarray = TRAIN_ID):
+        self.samples, self._size, self._table = samples, size, label_table
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __iter__(self) -> Iterator[tuple[Sample, np.ndarray, np.ndarray | None]]:
+        with ThreadPoolExecutor(2) as pool:
+            ahead = [pool.submit(self._load, sample) for sample in self.samples[:PREFETCH]]
+            for number in range(len(self.samples)):
+                yield ahead.pop(0).result()
+                if number + PREFETCH < len(self.samples):
+                    ahead.append(pool.submit(self._load, self.samples[number + PREFETCH]))
+
+    def _load(self, sample: Sample) -> tuple[Sample, np.ndarray, np.ndarray | None]:
+        label = load_label(sample.label, table=self._table) if sample.label else None
+        return sample, load_image(sample.image, self._size)[None], label

@@ -1,0 +1,70 @@
+"""What every data set is made of: samples, list files, and pairs with a missing half."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image; ``name`` is its line in a list file, e.g. ``aachen/aachen_000000_000019_leftImg8bit.png``."""
+
+    name: str
+    image: Path
+    label: Path | None
+
+
+def read_list(list_file: Path, folder: Path) -> list[str]:
+    """Names in a list file, one a line; each must be a file below ``folder``.
+
+    Raises:
+        UserError: names the list, the line number and the file that is not there.
+    """
+    try:
+        lines = list_file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"list file {list_file}: cannot be read ({error.strerror}); correct the path") from error
+    names = []
+    for number, line in enumerate(lines, 1):
+        name = line.strip()
+        if not name:
+            continue
+        if not (folder / name).is_file():
+            raise UserError(f"list file {list_file}, line {number}: {folder / name} does not exist; correct the list")
+        names.append(name)
+    if not names:
+        raise UserError(f"list file {list_file}: is empty; name at least one image")
+    return names
+
+
+def keep_pairs(samples: list[Sample], on_missing: str) -> list[Sample]:
+    """Samples whose label exists. Missing ones are counted and listed.
+
+    Raises:
+        UserError: a label is missing and ``on_missing`` is ``fail``, or none is left.
+    """
+    missing = [sample for sample in samples if sample.label and not sample.label.is_file()]
+    if missing:
+        shown = ", ".join(str(sample.label) for sample in missing[:3]) + (", ..." if len(missing) > 3 else "")
+        text = f"{len(missing)} of {len(samples)} images have no label: {shown}"
+        if on_missing == "fail":
+            raise UserError(f"{text}; add them, or leave these images out with --on_missing skip")
+        print(f"left out: {text}", flush=True)
+    lost = {sample.name for sample in missing}
+    kept = [sample for sample in samples if sample.name not in lost]
+    if not kept:
+        raise UserError("no image has a label; check the folders and the file names")
+    return kept
+
+
+def first_folder(candidates: list[Path], purpose: str, key: str) -> Path:
+    """The first folder that exists.
+
+    Raises:
+        UserError: none does; names the first and the key that sets it.
+    """
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
+    raise UserError(f"{purpose}: folder {candidates[0]} does not exist; set {key} or --data_path")

@@ -1,0 +1,97 @@
+"""Files to network inputs, pixel for pixel as the originals do it with Pillow.
+
+Images: bicubic (Pillow's, antialiased) -> float32 -> BGR -> minus mean -> (3, H, W). Labels: nearest (pixel centres).
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from model_utils.errors import UserError
+from src.dataset.labels import TRAIN_ID, UNKNOWN
+
+MEAN_BGR = np.array([104.00698793, 116.66876762, 122.67891434], np.float32)
+Size = tuple[int, int]  # (height, width)
+
+
+def read_bgr(path: Path) -> np.ndarray:
+    """A colour image as (H, W, 3) uint8 BGR. OpenCV decodes to the same pixels as Pillow, in the order we need.
+
+    Raises:
+        UserError: not an image, or a damaged one; names the file.
+    """
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise UserError(f"image {path}: cannot be read ({error.strerror}); correct the path") from error
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size and _is_whole(data) else None
+    if image is None:
+        raise UserError(f"image {path}: is damaged or not an image; replace it, or use --on_broken skip")
+    return image
+
+
+def _is_whole(data: np.ndarray) -> bool:
+    """A PNG must end with its end mark: OpenCV returns a half-decoded truncated file as if it were whole."""
+    is_png = data[:8].tobytes() == b"\x89PNG\r\n\x1a\n"
+    return not is_png or b"IEND" in data[-16:].tobytes()
+
+
+def to_network_input(bgr: np.ndarray, size: Size) -> np.ndarray:
+    """(H, W, 3) uint8 BGR -> (3, *size) float32, mean subtracted."""
+    if bgr.shape[:2] != size:
+        # Pillow treats the channels alike, so their order does not matter to it.
+        bgr = np.asarray(Image.fromarray(bgr).resize(size[::-1], Image.Resampling.BICUBIC))
+    output = np.empty((3, *size), np.float32)
+    for channel in range(3):
+        np.subtract(bgr[:, :, channel], MEAN_BGR[channel], out=output[channel])
+    return output
+
+
+def load_image(path: Path, size: Size) -> np.ndarray:
+    """File -> network input (3, *size) float32. Raises UserError for a damaged file."""
+    return to_network_input(read_bgr(path), size)
+
+
+def load_label(
+    path: Path, size: Size | None = None, table: np.ndarray = TRAIN_ID, image_size: Size | None = None
+) -> np.ndarray:
+    """File of ids -> trainIds (*size) uint8, 255 ignored; palette files are read as indices.
+
+    Args:
+        size: nearest-resized to this; None keeps the file's own size.
+        table: (256,) id -> trainId.
+        image_size: size of the image it belongs to; compared with the label's own when given.
+
+    Raises:
+        UserError: damaged file, colours instead of indices, another size than the image, unknown ids.
+    """
+    try:
+        with Image.open(path) as file:
+            if file.mode not in ("P", "L", "1"):
+                raise UserError(
+                    f"label {path}: holds colours ({file.mode}), but ids are expected; use the labelIds or palette files"
+                )
+            file.load()
+            if image_size and file.size != image_size[::-1]:
+                raise UserError(
+                    f"label {path}: is {file.size[0]}x{file.size[1]}, but its image is {image_size[1]}x{image_size[0]}"
+                )
+            if size and file.size != size[::-1]:
+                file = file.resize(size[::-1], Image.Resampling.NEAREST)
+            ids = np.asarray(file, np.uint8)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"label {path}: is damaged or not an image ({error}); replace it") from error
+    train_ids = table[ids]
+    if (train_ids == UNKNOWN).any():
+        wrong = sorted(set(np.unique(ids[train_ids == UNKNOWN]).tolist()))
+        raise UserError(f"label {path}: holds ids {wrong[:5]} that are no label ids; check the label map")
+    return train_ids
+
+
+def load_pair(image: Path, label: Path, size: Size, table: np.ndarray = TRAIN_ID) -> tuple[np.ndarray, np.ndarray]:
+    """Both, resized alike: image (3, *size) float32, label (*size) int32 trainIds."""
+    bgr = read_bgr(image)
+    train_ids = load_label(label, size, table, image_size=bgr.shape[:2])
+    return to_network_input(bgr, size), train_ids.astype(np.int32)

@@ -1,0 +1,82 @@
+"""Adversarial step on two domains: AdvNet, and with another view ADVENT.
+
+One iteration (AdaptSegNet, section 4.3): the generator learns from labelled source images and tries to make its target
+predictions look like source to the discriminators; these learn to tell the same predictions apart. Both updates use
+the weights from before the iteration, and the generator sees every image exactly once, source first, because batch
+norm's running statistics are updated each time.
+"""
+
+from collections.abc import Callable
+
+import mindspore as ms
+from mindspore import Tensor, nn, ops
+
+from src.losses import domain_loss, segmentation_loss, softmax_view
+from src.methods.accumulate import make_step
+from src.models.layers import resize_to
+
+NAMES = ("seg_aux", "seg_main", "adv_aux", "adv_main", "d_aux", "d_main")
+
+
+def make_adversarial_step(
+    generator: nn.Cell,
+    d_aux: nn.Cell,
+    d_main: nn.Cell,
+    optimizer_g: nn.Cell,
+    optimizer_d: nn.Cell,
+    *,
+    view: Callable[[Tensor], Tensor] = softmax_view,
+    objective: str = "Vanilla",
+    lambda_seg: float = 0.1,
+    lambda_adv: tuple[float, float] = (2e-4, 1e-3),
+    iter_size: int = 1,
+    compiled: bool = True,
+    reduce_gradients_g: Callable | None = None,
+    reduce_gradients_d: Callable | None = None,
+) -> Callable[[list[tuple[Tensor, ...]]], dict[str, Tensor]]:
+    """Returns ``step([(image_s, label_s, image_t), …]) -> {name: scalar}`` for the names in ``NAMES``.
+
+    image_* are (N, 3, H, W), label_s is (N, H, W) trainIds; the domains may differ in size.
+
+    Args:
+        view: logits -> what the discriminators see.
+        objective: ``Vanilla`` or ``LS``, see ``domain_loss``.
+        lambda_adv: weights of the adversarial losses (aux, main).
+        reduce_gradients_g: averages the generator's gradients over processes; None on one device.
+    """
+
+    def generator_loss(image_s: Tensor, label_s: Tensor, image_t: Tensor):
+        size_s, size_t = label_s.shape[-2:], image_t.shape[-2:]
+        aux_s, main_s = generator(image_s)
+        aux_s, main_s = resize_to(aux_s, size_s), resize_to(main_s, size_s)
+        seg_aux, seg_main = segmentation_loss(aux_s, label_s), segmentation_loss(main_s, label_s)
+        aux_t, main_t = generator(image_t)
+        seen_aux, seen_main = view(resize_to(aux_t, size_t)), view(resize_to(main_t, size_t))
+        adv_aux = domain_loss(d_aux(seen_aux), False, objective)
+        adv_main = domain_loss(d_main(seen_main), False, objective)
+        total = seg_main + lambda_seg * seg_aux + lambda_adv[0] * adv_aux + lambda_adv[1] * adv_main
+        return total / iter_size, seg_aux, seg_main, adv_aux, adv_main, aux_s, main_s, seen_aux, seen_main
+
+    def discriminator_loss(aux_s: Tensor, main_s: Tensor, aux_t: Tensor, main_t: Tensor):
+        """Of the views of both domains; the half per domain is the originals'."""
+        loss_aux = domain_loss(d_aux(aux_s), False, objective) + domain_loss(d_aux(aux_t), True, objective)
+        loss_main = domain_loss(d_main(main_s), False, objective) + domain_loss(d_main(main_t), True, objective)
+        return (loss_aux + loss_main) / (2 * iter_size), loss_aux / 2, loss_main / 2
+
+    gradient_g = ms.value_and_grad(generator_loss, None, optimizer_g.parameters, has_aux=True)
+    gradient_d = ms.value_and_grad(discriminator_loss, None, optimizer_d.parameters, has_aux=True)
+
+    def sub_step(image_s: Tensor, label_s: Tensor, image_t: Tensor):
+        results, gradients_g = gradient_g(image_s, label_s, image_t)
+        _, seg_aux, seg_main, adv_aux, adv_main, aux_s, main_s, seen_aux, seen_main = results
+        source = view(ops.stop_gradient(aux_s)), view(ops.stop_gradient(main_s))
+        target = ops.stop_gradient(seen_aux), ops.stop_gradient(seen_main)
+        (_, loss_aux, loss_main), gradients_d = gradient_d(*source, *target)
+        return (seg_aux, seg_main, adv_aux, adv_main, loss_aux, loss_main), (gradients_g, gradients_d)
+
+    def update(gradients):
+        grads_g, grads_d = gradients
+        optimizer_g(grads_g if reduce_gradients_g is None else reduce_gradients_g(grads_g))
+        optimizer_d(grads_d if reduce_gradients_d is None else reduce_gradients_d(grads_d))
+
+    return make_step(NAMES, sub_step, update, compiled)

@@ -1,0 +1,87 @@
+"""DeepLab-v2 with two heads: the generator of AdvNet, ADVENT and IntraDA."""
+
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from src.models.layers import batch_norm, conv, conv_with_bias
+from src.models.resnet import EXPANSION, make_stage
+
+
+class ASPP(nn.Cell):
+    """Parallel dilated 3x3 convolutions whose first ``branches`` outputs are summed.
+
+    AdaptSegNet returns inside its loop and so sums two of its four branches; the other two stay in the checkpoints,
+    unused. ADVENT and IntraDA sum all four.
+    """
+
+    DILATIONS = (6, 12, 18, 24)
+
+    def __init__(self, in_channels: int, num_classes: int, branches: int):
+        super().__init__()
+        self.branches = branches
+        self.conv2d_list = nn.CellList(
+            [conv_with_bias(in_channels, num_classes, 3, dilation=d) for d in self.DILATIONS]
+        )
+        for unused in self.conv2d_list[branches:]:
+            for parameter in unused.get_parameters():
+                parameter.requires_grad = False
+
+    def construct(self, x: Tensor) -> Tensor:
+        y = self.conv2d_list[0](x)
+        for i in range(1, self.branches):
+            y = y + self.conv2d_list[i](x)
+        return y
+
+
+class DeepLabMulti(nn.Cell):
+    """Image (N, 3, H, W), BGR minus mean -> raw logits ``(aux, main)``, each (N, num_classes, h, w).
+
+    h = 65 for H = 512, w = 129 for W = 1024 (1/8, rounded up twice by the stem). aux reads stage 3 (conv4), main
+    stage 4 (conv5). Predictions are the argmax of main, enlarged with aligned corners.
+
+    Source: AdaptSegNet, deeplab_multi; Chen et al., DeepLab (TPAMI 2017).
+
+    Args:
+        num_classes: channels of the logits.
+        aspp_branches: ASPP branches summed, 2 for AdaptSegNet's weights, 4 for ADVENT's and IntraDA's.
+        depths: bottlenecks per stage.
+        width: channels of the stem; stages have 4, 8, 16 and 32 times as many.
+    """
+
+    RANDOM_AT_START = ("layer5.", "layer6.")  # parts that initial checkpoints do not hold
+
+    def __init__(
+        self,
+        num_classes: int = 19,
+        *,
+        aspp_branches: int = 2,
+        depths: tuple[int, int, int, int] = (3, 4, 23, 3),
+        width: int = 64,
+    ):
+        super().__init__()
+        self.conv1 = conv(3, width, 7, stride=2)
+        self.bn1 = batch_norm(width)
+        self.maxpool = nn.MaxPool2d(3, stride=2, pad_mode="pad", padding=1, ceil_mode=True)
+        channels = [width] + [width * EXPANSION * 2**k for k in range(4)]
+        self.layer1 = make_stage(channels[0], width, depths[0], stride=1, dilation=1)
+        self.layer2 = make_stage(channels[1], width * 2, depths[1], stride=2, dilation=1)
+        self.layer3 = make_stage(channels[2], width * 4, depths[2], stride=1, dilation=2)
+        self.layer4 = make_stage(channels[3], width * 8, depths[3], stride=1, dilation=4)
+        self.layer5 = ASPP(channels[3], num_classes, aspp_branches)
+        self.layer6 = ASPP(channels[4], num_classes, aspp_branches)
+
+    def construct(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.maxpool(ops.relu(self.bn1(self.conv1(image))))
+        conv4 = self.layer3(self.layer2(self.layer1(x)))
+        return self.layer5(conv4), self.layer6(self.layer4(conv4))
+
+    def heads(self) -> list[nn.Cell]:
+        """The cells that learn ten times as fast as the trunk."""
+        return [self.layer5, self.layer6]
+
+
+def logits_size(size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of the logits for an image of ``size``, ceil-mode pooling included."""
+    stem = (np.array(size) - 1) // 2 + 1
+    pooled = -(-(stem - 1) // 2) + 1
+    return tuple(int(n) for n in (pooled - 1) // 2 + 1)

@@ -1,0 +1,184 @@
+"""Against numbers recorded from the original PyTorch implementations; see golden/README.md for how they were made."""
+
+import importlib.util
+import json
+import os
+from functools import lru_cache
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from src.checkpoint import load_weights, original_name
+from src.losses import self_information_view, softmax_view
+from src.methods.adversarial import make_adversarial_step
+from src.models import DeepLabMulti, Discriminator
+from src.optim import make_adam, make_sgd
+
+pytestmark = pytest.mark.golden
+
+FOLDER = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parent / "golden"))
+SALT = os.environ.get("GOLDEN_SALT", "shared")
+MODES = {"compiled": True, "eager": False}
+SOURCE, TARGET = (72, 128), (64, 128)
+FIVE_STEPS = ["advnet", "advnet_ls", "advent"]
+RUNS = ["advnet.train", "advent.train", *FIVE_STEPS, "advnet_iter_size2", "advnet_published_groups"]
+
+
+@lru_cache
+def golden():
+    spec = importlib.util.spec_from_file_location("golden_weights", FOLDER / "weights.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@lru_cache
+def recorded(name: str):
+    return np.load(FOLDER / name)
+
+
+def state(keys_file: str, prefix: str = "", scheme: str | None = None) -> dict[str, np.ndarray]:
+    """Golden weights under the originals' names."""
+    shapes = json.loads((FOLDER / keys_file).read_text(encoding="utf-8"))
+    shapes = shapes[scheme] if scheme else shapes
+    return {name: golden().golden_array(prefix + name, tuple(shape), SALT) for name, shape in shapes.items()}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> dict[str, Path]:
+    """Weight files as the originals would write them; loading them is half of the test."""
+    folder = tmp_path_factory.mktemp("golden")
+    states = {
+        "G": state("deeplab_multi_keys.json"),
+        "D1": state("discriminator_keys.json", "d1.", "adaptsegnet"),
+        "D2": state("discriminator_keys.json", "d2.", "adaptsegnet"),
+    }
+    for name, arrays in states.items():
+        save_file(arrays, folder / f"{name}.safetensors")
+    return {name: folder / f"{name}.safetensors" for name in states}
+
+
+def relative(value: np.ndarray, expected: np.ndarray) -> float:
+    """Largest difference, in units of the largest expected magnitude."""
+    return float(np.abs(value - expected).max() / np.abs(expected).max())
+
+
+@pytest.mark.parametrize("compiled", MODES.values(), ids=MODES.keys())
+@pytest.mark.parametrize(("branches", "name"), [(4, "four_branches"), (2, "two_branches")])
+def test_forward(weights, branches, name, compiled):
+    network = DeepLabMulti(aspp_branches=branches)
+    data = recorded("deeplab_multi_forward.npz")
+
+    def forward(image):
+        return network(image)
+
+    run = ms.jit(forward) if compiled else forward
+    for height, width in [(97, 161), (64, 128)]:
+        image = ms.Tensor(golden().golden_image(f"{SALT}:forward({height}, {width})", (2, 3, height, width)))
+        for mode in ("eval", "train"):
+            load_weights(network, weights["G"])
+            network.set_train(mode == "train")
+            aux, main = run(image)
+            key = f"{name}.{mode}.{height}x{width}"
+            assert relative(aux.asnumpy(), data[f"{key}.aux"]) < 1e-4, key
+            assert relative(main.asnumpy(), data[f"{key}.main"]) < 1e-4, key
+            if mode == "train":
+                assert relative(network.bn1.moving_mean.asnumpy(), data[f"{key}.bn1.running_mean"]) < 1e-4
+                assert relative(network.bn1.moving_variance.asnumpy(), data[f"{key}.bn1.running_var"]) < 1e-4
+
+
+class Trainer:
+    """Networks, optimizers and a step for one of the recorded runs."""
+
+    def __init__(self, weights: dict[str, Path], run: str, compiled: bool):
+        is_advent = run.startswith("advent")
+        self.networks = {
+            "G": DeepLabMulti(aspp_branches=4 if is_advent else 2),
+            "D1": Discriminator(),
+            "D2": Discriminator(),
+        }
+        for key, network in self.networks.items():
+            load_weights(network, weights[key])
+        self.networks["D1"].update_parameters_name("d1.")
+        self.networks["D2"].update_parameters_name("d2.")
+        generator = self.networks["G"].set_train(run.endswith(".train"))
+        self.optimizer_g = make_sgd(generator, groups="published" if "published" in run else "nominal")
+        self.optimizer_d = make_adam(self.networks["D1"], self.networks["D2"])
+        self.norms: dict[str, np.ndarray] = {}
+        self.step = make_adversarial_step(
+            *self.networks.values(),
+            self.optimizer_g,
+            self.optimizer_d,
+            view=self_information_view if is_advent else softmax_view,
+            objective="LS" if run == "advnet_ls" else "Vanilla",
+            iter_size=2 if "iter_size2" in run else 1,
+            compiled=compiled,
+        )
+
+    def parameter(self, original: str) -> np.ndarray:
+        """A weight by its name in the recordings."""
+        key = {"d1": "D1", "d2": "D2"}.get(original.split(".")[0], "G")
+        bare = original if key == "G" else original.partition(".")[2]
+        names = {original_name(name): p for name, p in self.networks[key].parameters_and_names()}
+        return names[bare].asnumpy()
+
+
+def batch(method: str, step: int, sub: int) -> tuple[ms.Tensor, ...]:
+    tag = f"{SALT}:{method}:{step}:{sub}"
+    return (
+        ms.Tensor(golden().golden_image(f"{tag}:s", (1, 3, *SOURCE))),
+        ms.Tensor(golden().golden_label(tag, (1, *SOURCE))),
+        ms.Tensor(golden().golden_image(f"{tag}:t", (1, 3, *TARGET))),
+    )
+
+
+@pytest.mark.parametrize("compiled", MODES.values(), ids=MODES.keys())
+@pytest.mark.parametrize("run", RUNS)
+def test_trajectory(weights, run, compiled):
+    data = recorded("uda_trajectories.npz")
+    trainer = Trainer(weights, run, compiled)
+    changes = [name.removeprefix(f"{run}.change.") for name in data.files if name.startswith(f"{run}.change.")]
+    before = {name: trainer.parameter(name).copy() for name in changes}
+    expected = data[f"{run}.losses"]
+    sub_steps = 2 if "iter_size2" in run else 1
+    for i, row in enumerate(expected):
+        losses = trainer.step([batch(run[:6], i, sub) for sub in range(sub_steps)])
+        values = np.array([float(value) for value in losses.values()])
+        np.testing.assert_allclose(values, row, rtol=2e-5 if i == 0 else 1e-3, err_msg=f"step {i}")
+        if i == 0:
+            check_first_gradients(trainer, data, run)
+    assert changes
+    for name in changes:
+        expected_change = data[f"{run}.change.{name}"]
+        change = (trainer.parameter(name) - before[name]).ravel()[:300]
+        distance = np.linalg.norm(change - expected_change) / np.linalg.norm(expected_change)
+        assert distance < 0.05, f"{name} changed otherwise by {distance:.3f}"
+    for key in (name for name in data.files if name.startswith(f"{run}.final.")):
+        assert relative(trainer.parameter(key.removeprefix(f"{run}.final.")), data[key]) < 1e-4, key
+
+
+def check_first_gradients(trainer: Trainer, data, run: str) -> None:
+    """Gradient norms of the first step, recovered from the optimizers' first moments.
+
+    After one step from zero, Adam's first moment is 0.1 g, and SGD's velocity is g + decay * weight where the weight
+    is stepped once (the other ones are covered by the changes of the weights).
+    """
+    moments = {p.name: p.asnumpy() for p in (*trainer.optimizer_g.velocity, *trainer.optimizer_d.first)}
+    names = [name.removeprefix(f"{run}.grad_norm.") for name in data.files if name.startswith(f"{run}.grad_norm.")]
+    checked = 0
+    for name in names:
+        if name.startswith(("d1.", "d2.")):
+            gradient = moments[f"adam_first.{name}"] / 0.1
+        elif "published" in run and not name.startswith(("layer5", "layer6", "conv1")):
+            continue
+        else:
+            initial = golden().golden_array(name, moments[f"sgd_momentum.{name}"].shape, SALT)
+            gradient = moments[f"sgd_momentum.{name}"] - 5e-4 * initial
+        checked += 1
+        assert np.linalg.norm(gradient.astype(np.float64)) == pytest.approx(
+            float(data[f"{run}.grad_norm.{name}"]), rel=1e-2
+        ), name
+    assert checked >= 6
