@@ -53,6 +53,8 @@ def run_training(config: Config, device: Device, run: Run, open_stream: Callable
     schedule = Schedule(
         start, config.num_steps_stop, config.iter_size, config.log_every, config.save_pred_every, config.eval_every
     )
+    for network in run.networks.values():
+        network.set_train(True)
     stream = open_stream(start * config.iter_size)
     try:
         train(run.step, stream, schedule, hooks, log)
@@ -117,9 +119,7 @@ def _evaluator(config: Config, run: Run) -> Callable[[], dict[str, float]]:
     predictor = make_predictor(run.networks["G"], config.output_size, compiled=config.mode == "graph")
 
     def scores() -> dict[str, float]:
-        run.networks["G"].set_train(False)
-        result = evaluate(predictor, dataset, classes=config.num_classes)
-        run.networks["G"].set_train(True)
+        result = evaluate(run.networks["G"], predictor, dataset, config.num_classes)
         return {"miou": 100 * result.confusion.mean_iou(), "entropy": result.mean_entropy}
 
     return scores

@@ -156,7 +156,9 @@ def _roadside(rng, sign: int, edge: float, leaf) -> list:
             if kind == 1:
                 things.append((near, partial(street.wall, height=rng.uniform(1.4, 2.8), color=(165, 150, 132), **span)))
             elif kind == 2:
-                things.append((near, partial(street.fence, height=rng.uniform(1.1, 1.9), color=(120, 122, 118), **span)))
+                things.append(
+                    (near, partial(street.fence, height=rng.uniform(1.1, 1.9), color=(120, 122, 118), **span))
+                )
             elif kind == 3:
                 things.append((near, partial(street.hedge, rng=rng, height=rng.uniform(1, 2.2), leaf=leaf, **span)))
         z = near
@@ -192,7 +194,15 @@ def _furniture(rng, sign: int, edge: float, walk: float, leaf) -> list:
 
 def _traffic(rng, left: float, right: float) -> list:
     """Driving and parked vehicles, riders; the lane ahead stays free for a few metres."""
-    paints = [(200, 200, 205), (40, 42, 48), (150, 30, 30), (35, 60, 120), (230, 230, 228), (95, 98, 104), (160, 140, 60)]
+    paints = [
+        (200, 200, 205),
+        (40, 42, 48),
+        (150, 30, 30),
+        (35, 60, 120),
+        (230, 230, 228),
+        (95, 98, 104),
+        (160, 140, 60),
+    ]
     things, lanes = [], ((left * 0.52, True), (right * 0.3, False))
     for x, towards in lanes:
         z = rng.uniform(9, 24)
@@ -223,7 +233,9 @@ def _hood(size: Size) -> np.ndarray:
     height, width = size
     x = np.linspace(0.12, 0.88, 24)
     y = 0.955 + 0.045 * np.abs(2 * x - 1) ** 3
-    return np.concatenate([np.stack([x * width, y * height], 1), [[0.88 * width, height + 2], [0.12 * width, height + 2]]])
+    return np.concatenate(
+        [np.stack([x * width, y * height], 1), [[0.88 * width, height + 2], [0.12 * width, height + 2]]]
+    )
 
 
 def _photograph(image: np.ndarray, rng, style: Style) -> np.ndarray:

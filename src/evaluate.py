@@ -1,0 +1,140 @@
+"""Scores: of a network on a data set, and of folders of saved predictions."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from model_utils.errors import UserError
+from src.dataset.cityscapes import IMAGE_END
+from src.dataset.labels import AS_IT_IS, TRAIN_ID
+from src.dataset.transforms import Size, load_label
+from src.metrics import Confusion
+
+
+@dataclass
+class Result:
+    """Counts, and the mean normalised entropy of the predictions (0 sure, 1 uniform), which needs no labels."""
+
+    confusion: Confusion
+    mean_entropy: float
+
+
+def make_predictor(
+    network, output_size: Size, *, flip: bool = False, scales: tuple[float, ...] = (1.0,), compiled: bool = True
+) -> Callable[[np.ndarray], tuple[np.ndarray, float]]:
+    """Returns ``predict(image (1, 3, H, W)) -> (trainIds (*output_size) uint8, mean entropy)``.
+
+    The argmax is taken after the main head's logits were enlarged to ``output_size``; the entropy is that of the
+    input's size. Several scales and the mirrored image are averaged as logits.
+
+    A compiled function keeps the mode of its first call, so this one is made for evaluation alone; switch the network
+    with ``set_train(False)`` before every call, as ``evaluate`` does.
+    """
+    import mindspore as ms
+    from mindspore import ops
+
+    from src.losses import entropy_loss
+    from src.models.layers import resize_to
+
+    def forward(image):
+        return network(image)[-1]
+
+    def enlarge(logits):
+        return ops.argmax(resize_to(logits, output_size), 1), logits
+
+    def entropy(logits, size):
+        return entropy_loss(resize_to(logits, size))
+
+    run, finish = (ms.jit(forward), ms.jit(enlarge)) if compiled else (forward, enlarge)
+
+    def predict(image: np.ndarray) -> tuple[np.ndarray, float]:
+        tensor = ms.Tensor(image)
+        size = image.shape[-2:]
+        views = []
+        for scale in scales:
+            scaled = tensor
+            if scale != 1:
+                scaled = resize_to(tensor, tuple(round(n * scale) for n in size))
+            views.append(run(scaled))
+            if flip:
+                views.append(run(scaled.flip((3,))).flip((3,)))
+        logits = views[0]
+        if len(views) > 1:
+            logits = sum(resize_to(view, views[0].shape[-2:]) for view in views) / len(views)
+        train_ids, logits = finish(logits)
+        return train_ids.asnumpy()[0].astype(np.uint8), float(entropy(logits, size))
+
+    return predict
+
+
+def evaluate(
+    network,
+    predict: Callable[[np.ndarray], tuple[np.ndarray, float]],
+    dataset: Iterable,
+    classes: int,
+    each: Callable | None = None,
+) -> Result:
+    """Runs ``predict`` over a data set and counts.
+
+    Labels that have another size than the predictions are refused by ``Confusion.add``.
+
+    Args:
+        each: called as ``each(number, sample, label, guess)`` after every image, e.g. to save pictures.
+    """
+    was_training = network.training
+    network.set_train(False)
+    confusion, entropies = Confusion(classes), []
+    try:
+        for number, (sample, image, label) in enumerate(dataset):
+            guess, entropy = predict(image)
+            entropies.append(entropy)
+            if label is not None:
+                confusion.add(label, guess)
+            if each:
+                each(number, sample, label, guess)
+    finally:
+        network.set_train(was_training)
+    return Result(confusion, float(np.mean(entropies)))
+
+
+def score_folder(
+    label_folder: Path,
+    guess_folder: Path,
+    *,
+    classes: int = 19,
+    guesses_are: str = "trainId",
+    allow_missing: bool = False,
+) -> tuple[Confusion, int]:
+    """Scores saved predictions against ``*_gtFine_labelIds.png`` (or ``_labelTrainIds.png``) files.
+
+    A label ``city_x_y_gtFine_labelIds.png`` goes with ``city_x_y_leftImg8bit.png`` or ``city_x_y.png`` anywhere below
+    ``guess_folder``. Returns the counts and the number of scored images.
+
+    Raises:
+        UserError: no labels, missing or damaged predictions, other sizes.
+    """
+    labels = sorted(label_folder.rglob("*_gtFine_labelIds.png")) or sorted(label_folder.rglob("*_labelTrainIds.png"))
+    if not labels:
+        raise UserError(f"{label_folder}: holds no *_gtFine_labelIds.png; give the folder of the labels first")
+    guesses = {path.name: path for path in sorted(guess_folder.rglob("*.png"))}
+    confusion, missing, scored = Confusion(classes), [], 0
+    for path in labels:
+        base = path.name.partition("_gtFine_")[0]
+        found = guesses.get(base + IMAGE_END) or guesses.get(f"{base}.png") or guesses.get(path.name)
+        if found is None:
+            missing.append(base)
+            continue
+        label = load_label(path, table=TRAIN_ID if path.name.endswith("labelIds.png") else AS_IT_IS)
+        guess = load_label(found, table=AS_IT_IS if guesses_are == "trainId" else TRAIN_ID)
+        if label.shape != guess.shape:
+            raise UserError(f"{found}: is {guess.shape[::-1]}, but its label {path} is {label.shape[::-1]} (W, H)")
+        confusion.add(label, guess)
+        scored += 1
+    if missing and (not allow_missing or not scored):
+        raise UserError(
+            f"{guess_folder}: {len(missing)} of {len(labels)} predictions are missing ({', '.join(missing[:3])}, ...); "
+            "add them, or score the others with --allow_missing"
+        )
+    return confusion, scored

@@ -1,0 +1,97 @@
+"""Intersection over union from one confusion matrix."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+
+from model_utils.errors import UserError
+
+
+class Confusion:
+    """Counts of (label, prediction) pairs over whole data sets.
+
+    ``counts[k, j]`` is the number of pixels of class k that were predicted as j, int64.
+    """
+
+    def __init__(self, classes: int = 19):
+        self.classes = classes
+        self.counts = np.zeros((classes, classes), np.int64)
+        self.outside = np.zeros(classes, np.int64)  # pixels of a class predicted as none of the classes
+
+    def add(self, label: np.ndarray, guess: np.ndarray) -> None:
+        """label, guess (H, W) trainIds; pixels whose label is no class do not count.
+
+        Raises:
+            UserError: the shapes differ.
+        """
+        if label.shape != guess.shape:
+            raise UserError(f"a prediction of size {guess.shape} cannot be scored against a label of {label.shape}")
+        seen = label < self.classes
+        label, guess = label[seen].astype(np.int64), guess[seen].astype(np.int64)
+        inside = guess < self.classes
+        pairs = label[inside] * self.classes + guess[inside]
+        self.counts += np.bincount(pairs, minlength=self.classes**2).reshape(self.classes, -1)
+        self.outside += np.bincount(label[~inside], minlength=self.classes)
+
+    def iou(self) -> np.ndarray:
+        """(C,) in 0..1, NaN for classes that occur neither in labels nor in predictions."""
+        hits = np.diag(self.counts)
+        union = self.counts.sum(1) + self.outside + self.counts.sum(0) - hits
+        return np.divide(hits, union, out=np.full(self.classes, np.nan), where=union > 0)
+
+    def mean_iou(self) -> float:
+        """Mean over the classes that occur, in 0..1; NaN when there are none."""
+        values = self.iou()
+        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+    def pixel_accuracy(self) -> float:
+        """Share of the counted pixels that are right."""
+        total = self.counts.sum() + self.outside.sum()
+        return float(np.diag(self.counts).sum() / total) if total else float("nan")
+
+
+def format_table(confusion: Confusion, names: list[str]) -> str:
+    """The owner's table: a line per class and the mean, in percent with two decimals."""
+    lines = [f"===>{name}:\t{100 * value:.2f}" for name, value in zip(names, confusion.iou(), strict=True)]
+    return "\n".join([*lines, f"===> mIoU: {100 * confusion.mean_iou():.2f}"])
+
+
+def as_dict(confusion: Confusion, names: list[str]) -> dict:
+    """Percentages by name; classes that do not occur are None."""
+    values = [None if np.isnan(value) else float(100 * value) for value in confusion.iou()]
+    return {
+        "miou": 100 * confusion.mean_iou(),
+        "pixel_accuracy": 100 * confusion.pixel_accuracy(),
+        "iou": dict(zip(names, values, strict=True)),
+    }
+
+
+def write_scores(folder: Path, confusion: Confusion, names: list[str], extra: dict | None = None) -> None:
+    """``result.json``, ``result.csv``, ``result.txt`` and ``confusion.csv`` in ``folder``."""
+    values = {**as_dict(confusion, names), **(extra or {})}
+    _write(folder / "result.json", json.dumps(values, indent=1))
+    _write(folder / "result.txt", format_table(confusion, names) + "\n")
+    rows = [("class", "iou"), *values["iou"].items(), ("mIoU", values["miou"])]
+    _write(folder / "result.csv", _csv(rows))
+    matrix = [("label \\ prediction", *names)]
+    matrix += [(name, *counts) for name, counts in zip(names, confusion.counts.tolist(), strict=True)]
+    _write(folder / "confusion.csv", _csv(matrix))
+
+
+def _csv(rows: list[tuple]) -> str:
+    return "".join(",".join("" if value is None else str(value) for value in row) + "\n" for row in rows)
+
+
+def read_curve(path: Path) -> dict[str, np.ndarray]:
+    """Columns of a metrics.csv or validation.csv as float arrays."""
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else {})}
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

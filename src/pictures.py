@@ -1,0 +1,149 @@
+"""Pictures of predictions and of training, written by rename."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from src.dataset.labels import CLASS_NAMES, IGNORE, PALETTE, colorize
+from src.metrics import read_curve
+
+INK, PAPER = (30, 34, 40), (255, 255, 255)
+
+
+def save_image(picture: Image.Image, path: Path) -> None:
+    """Writes a picture by rename; the folder is made when it is not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.stem}.tmp{path.suffix}")
+    picture.save(temporary)
+    temporary.replace(path)
+
+
+def overlay(image: np.ndarray, train_ids: np.ndarray, strength: float = 0.55) -> np.ndarray:
+    """Colours over the image (H, W, 3) uint8 RGB; ignored pixels stay as they are."""
+    mixed = (1 - strength) * image + strength * colorize(train_ids)
+    return np.where((train_ids == IGNORE)[:, :, None], image, mixed).astype(np.uint8)
+
+
+def save_prediction(folder: Path, name: str, guess: np.ndarray) -> None:
+    """``NAME.png`` with trainIds (mode L) and ``NAME_color.png``, as AdaptSegNet names them."""
+    stem = Path(name).stem
+    save_image(Image.fromarray(guess), folder / f"{stem}.png")
+    save_image(Image.fromarray(colorize(guess)), folder / f"{stem}_color.png")
+
+
+def side_by_side(image: np.ndarray, panels: dict[str, np.ndarray], width: int = 640) -> Image.Image:
+    """The image, one coloured panel per entry (trainIds, (H, W)) with its title, and a legend of their classes."""
+    height = round(width * image.shape[0] / image.shape[1])
+    pictures = {"image": Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)}
+    for title, train_ids in panels.items():
+        pictures[title] = Image.fromarray(colorize(train_ids)).resize((width, height), Image.Resampling.NEAREST)
+    present = sorted({int(k) for ids in panels.values() for k in np.unique(ids) if k < len(CLASS_NAMES)})
+    legend = _legend(present, len(pictures) * (width + 8) - 8)
+    canvas = Image.new("RGB", (legend.width, height + 26 + legend.height), PAPER)
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(15)
+    for column, (title, picture) in enumerate(pictures.items()):
+        draw.text((column * (width + 8) + 4, 4), title, INK, font)
+        canvas.paste(picture, (column * (width + 8), 26))
+    canvas.paste(legend, (0, 26 + height))
+    return canvas
+
+
+def _legend(classes: list[int], width: int) -> Image.Image:
+    cell = 118
+    columns = max(width // cell, 1)
+    rows = -(-len(classes) // columns)
+    legend = Image.new("RGB", (width, 24 * rows + 6), PAPER)
+    draw, font = ImageDraw.Draw(legend), ImageFont.load_default(13)
+    for place, k in enumerate(classes):
+        x, y = place % columns * cell + 4, place // columns * 24 + 6
+        draw.rectangle((x, y, x + 20, y + 14), tuple(PALETTE[k].tolist()), INK)
+        draw.text((x + 26, y - 1), CLASS_NAMES[k], INK, font)
+    return legend
+
+
+def plot_confusion(counts: np.ndarray, names: list[str], path: Path) -> None:
+    """Each row is a label's pixels, in percent of the row; classes without pixels stay white."""
+    figure, axes = _figure(10, 9)
+    rows = counts.sum(1, keepdims=True)
+    share = np.where(rows > 0, 100 * counts / np.maximum(rows, 1), np.nan)
+    drawn = axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
+    axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("prediction")
+    axes.set_ylabel("label")
+    for y, x in np.argwhere(np.nan_to_num(share) >= 1):
+        axes.text(x, y, f"{share[y, x]:.0f}", ha="center", va="center", size=8, color="w" if share[y, x] > 55 else "k")
+    figure.colorbar(drawn, label="percent of the label's pixels", shrink=0.8)
+    _save_figure(figure, path)
+
+
+def plot_curves(metrics: Path, path: Path) -> None:
+    """Losses of metrics.csv, smoothed over their raw values, and scores of the validation.csv beside it."""
+    curves = read_curve(metrics)
+    if not curves:
+        return
+    validation_path = metrics.with_name("validation.csv")
+    scores = read_curve(validation_path) if validation_path.is_file() else {}
+    iteration = curves.pop("iteration")
+    groups = {
+        "segmentation loss": {k: v for k, v in curves.items() if k.startswith("seg")},
+        "adversarial loss": {k: v for k, v in curves.items() if k.startswith(("adv", "ent"))},
+        "discriminator loss": {k: v for k, v in curves.items() if k.startswith("d_")},
+    }
+    panels = [(title, iteration, values, True) for title, values in groups.items() if values]
+    for name, title in (("miou", "validation mIoU (%)"), ("entropy", "mean target entropy")):
+        if name in scores:
+            panels.append((title, scores["iteration"], {name: scores[name]}, False))
+    figure, all_axes = _figure(4.2 * len(panels), 3.4, len(panels))
+    for axes, (title, x, values, is_noisy) in zip(np.atleast_1d(all_axes), panels, strict=True):
+        for number, (name, y) in enumerate(values.items()):
+            color = f"C{number}"
+            if is_noisy:
+                axes.plot(x, y, color=color, alpha=0.2, lw=0.8)
+            axes.plot(x, _smooth(y) if is_noisy else y, color=color, label=name, marker="" if is_noisy else "o")
+        axes.set_title(title)
+        axes.set_xlabel("iteration")
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    _save_figure(figure, path)
+
+
+def plot_class_bars(runs: dict[str, dict[str, float | None]], path: Path) -> None:
+    """IoU of every class, one bar per run. runs: title -> {class: percent or None}."""
+    figure, axes = _figure(11, 3.8)
+    names = list(next(iter(runs.values())))
+    width = 0.8 / len(runs)
+    for number, (title, values) in enumerate(runs.items()):
+        heights = [values[name] or 0 for name in names]
+        axes.bar(np.arange(len(names)) + (number - (len(runs) - 1) / 2) * width, heights, width, label=title)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_ylabel("IoU (%)")
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(frameon=False)
+    _save_figure(figure, path)
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """Mean over a window of a twentieth of the curve, shorter at its ends."""
+    window = max(len(values) // 20, 1)
+    kernel = np.ones(window)
+    return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
+
+
+def _figure(width: float, height: float, columns: int = 1):
+    import matplotlib  # slow to import, and only drawing needs it
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot.subplots(1, columns, figsize=(width, height), layout="constrained")
+
+
+def _save_figure(figure, path: Path) -> None:
+    from matplotlib import pyplot
+
+    temporary = path.with_name(f"{path.stem}.tmp{path.suffix}")
+    figure.savefig(temporary, dpi=110)
+    pyplot.close(figure)
+    temporary.replace(path)
