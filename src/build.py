@@ -12,7 +12,7 @@ from model_utils.device_adapter import Device
 from src.checkpoint import load_weights
 from src.dataset.cityscapes import list_cityscapes
 from src.dataset.gta5 import list_gta5
-from src.dataset.loader import create_eval_dataset, create_stream
+from src.dataset.loader import EvalDataset, create_stream
 from src.losses import self_information_view, softmax_view
 from src.methods.adversarial import make_adversarial_step
 from src.methods.supervised import make_supervised_step
@@ -125,10 +125,10 @@ def build_domain_stream(config: Config, device: Device, start: int) -> DomainStr
     return DomainStream(build_source_stream(config, device, start), build_target_stream(config, device, start))
 
 
-def build_eval_dataset(config: Config, limit: int = 0):
+def build_eval_dataset(config: Config, limit: int = 0) -> EvalDataset:
     """(name, image, label) of the split that is evaluated; the first ``limit`` images, 0 = all."""
     samples = list_cityscapes(config.target_root, config.eval_set, None, with_labels=True, on_missing=config.on_missing)
-    return create_eval_dataset(samples[: limit or None], config.input_size_target)
+    return EvalDataset(samples[: limit or None], config.input_size_target)
 
 
 def _stream_options(config: Config, device: Device, start: int) -> dict:

@@ -9,7 +9,6 @@ import mindspore as ms
 from mindspore import Tensor, ops
 
 IGNORE = 255
-TINY = 1e-30  # ADVENT's guard inside the logarithm; it would be 0 in float16
 
 
 def segmentation_loss(logits: Tensor, label: Tensor) -> Tensor:
@@ -44,8 +43,8 @@ def softmax_view(logits: Tensor) -> Tensor:
 
 def self_information_view(logits: Tensor) -> Tensor:
     """ADVENT's see weighted self-information -p log2(p) / log2(C) (Vu et al., CVPR 2019, section 3.2)."""
-    p = softmax_view(logits)
-    return -p * ops.log(p + TINY) * (1.0 / math.log(logits.shape[1]))
+    log_p = ops.log_softmax(logits.astype(ms.float32), axis=1)  # needs no guard against log(0)
+    return -ops.exp(log_p) * log_p * (1.0 / math.log(logits.shape[1]))
 
 
 def entropy_loss(logits: Tensor) -> Tensor:

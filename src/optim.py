@@ -9,6 +9,19 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 HEADS_FACTOR = 10.0
 
 
+_sgd_update = ops.MultitypeFuncGraph("sgd_update")
+
+
+@_sgd_update.register(
+    "Function", "Number", "Number", "Tensor", "Number", "Number", "Number", "Tensor", "Tensor", "Tensor"
+)
+def _update_one(update, momentum, decay, rate, repeat, factor, repeats, weight, velocity, gradient):
+    """One tensor's step number ``repeat`` of this iteration, if it has that many."""
+    if repeat >= repeats:
+        return True
+    return ops.depend(True, update(weight, velocity, rate * factor, gradient + decay * weight, momentum))
+
+
 class PolySGD(nn.Cell):
     """SGD with momentum, weight decay and lr(i) = base * (1 - i / num_steps) ** power, i counted from 0.
 
@@ -39,14 +52,13 @@ class PolySGD(nn.Cell):
         self.base, self.momentum, self.decay = learning_rate, momentum, weight_decay
         self.power, self.num_steps = power, num_steps
         self.update = ops.ApplyMomentum()
+        self.map = ops.HyperMap()  # a loop over hundreds of tensors is too deep for the compiler
 
     def construct(self, gradients: tuple[Tensor, ...]) -> Tensor:
         rate = poly_rate(self.base, self.iteration, self.num_steps, self.power)
-        for i in range(len(self.parameters)):
-            weight = self.parameters[i]
-            for _ in range(self.repeats[i]):
-                gradient = gradients[i] + self.decay * weight
-                self.update(weight, self.velocity[i], rate * self.factors[i], gradient, self.momentum)
+        for repeat in range(max(self.repeats)):
+            update = ops.partial(_sgd_update, self.update, self.momentum, self.decay, rate, repeat)
+            self.map(update, self.factors, self.repeats, self.parameters, self.velocity, gradients)
         ops.assign_add(self.iteration, Tensor(1, ms.int32))
         return rate
 

@@ -4,6 +4,7 @@ World coordinates are metres: x to the right of the camera, y above the ground, 
 covers what was drawn before, so callers go from far to near.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -17,6 +18,7 @@ PERSON, RIDER, CAR, TRUCK, BUS, TRAIN, MOTORCYCLE, BICYCLE = 24, 25, 26, 27, 28,
 
 Color = tuple[float, float, float]  # RGB, 0..255
 SUBPIXEL_BITS = 4
+UNIT_CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 16, endpoint=False)) for f in (np.cos, np.sin)], 1)
 NEAR = 1.5  # metres; nothing closer is drawn
 
 
@@ -35,7 +37,7 @@ class Canvas:
     def __init__(self, size: tuple[int, int], camera: Camera, haze: Color, visibility: float, light_from_left: bool):
         self.size, self._camera = size, camera
         self._scale = 2 if size[1] <= 640 else 1
-        self._haze, self._visibility = np.array(haze), visibility
+        self._haze, self._visibility = haze, visibility
         self._light_from_left = light_from_left
         self.label = np.full(size, SKY, np.uint8)
         self.image = np.zeros((size[0] * self._scale, size[1] * self._scale, 3), np.uint8)
@@ -46,35 +48,43 @@ class Canvas:
 
     def project(self, points) -> np.ndarray:
         """(n, 3) metres -> (n, 2) pixels."""
-        x, y, z = np.asarray(points, float).T
+        points = np.asarray(points, float)
         height, width = self.size
-        z = np.maximum(z, NEAR)
-        u = self._camera.vanishing * width + width * x / z
-        v = self._camera.horizon * height + width * (self._camera.height - y) / z
-        return np.stack([u, v], 1)
+        scale = width / np.maximum(points[:, 2], NEAR)
+        pixels = np.empty((len(points), 2))
+        pixels[:, 0] = self._camera.vanishing * width + points[:, 0] * scale
+        pixels[:, 1] = self._camera.horizon * height + (self._camera.height - points[:, 1]) * scale
+        return pixels
+
+    def pixels_per_metre(self, z: float) -> float:
+        """How large a metre at distance ``z`` is drawn."""
+        return self.size[1] / max(z, NEAR)
 
     def polygon(self, points, label: int | None, color: Color | None, shade: float = 1.0) -> None:
         """Filled polygon of points in metres; label None paints the image only, color None the label only."""
-        z = float(np.mean([p[2] for p in points]))
-        self.pixels(self.project(points), label, color, shade, z)
+        self.pixels(self.project(points), label, color, shade, sum(p[2] for p in points) / len(points))
 
     def pixels(self, pixels, label: int | None, color: Color | None, shade: float = 1.0, z: float = 0.0) -> None:
         """The same in pixels, hazy as at distance ``z``."""
-        pixels = np.clip(np.asarray(pixels, float), -30000, 30000)
+        left, top = pixels.min(0)
+        right, bottom = pixels.max(0)
+        if right < 0 or left > self.size[1] or bottom < 0 or top > self.size[0]:
+            return
+        pixels = np.clip(pixels, -30000, 30000)
         factor = 2**SUBPIXEL_BITS
         if label is not None:
-            corners = np.round((pixels - 0.5) * factor).astype(np.int32)
+            corners = ((pixels - 0.5) * factor).round().astype(np.int32)
             cv2.fillPoly(self.label, [corners], int(label), cv2.LINE_8, SUBPIXEL_BITS)
         if color is not None:
-            corners = np.round((pixels * self._scale - 0.5) * factor).astype(np.int32)
+            corners = ((pixels * self._scale - 0.5) * factor).round().astype(np.int32)
             cv2.fillPoly(self.image, [corners], self._seen(color, shade, z), cv2.LINE_AA, SUBPIXEL_BITS)
 
     def disc(self, center, radius: float, label: int | None, color: Color | None, shade: float = 1.0) -> None:
         """Upright disc facing the camera."""
-        angle = np.linspace(0, 2 * np.pi, 18, endpoint=False)
         x, y, z = center
-        points = np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle), np.full(18, z)], 1)
-        self.polygon(points, label, color, shade)
+        if radius * self.pixels_per_metre(z) > 0.4:
+            middle = self.project([(x, y, z)])
+            self.pixels(middle + UNIT_CIRCLE * (radius * self.pixels_per_metre(z)), label, color, shade, z)
 
     def rectangle(self, x0, x1, y0, y1, z, label: int | None, color: Color | None, shade: float = 1.0) -> None:
         """Upright rectangle facing the camera."""
@@ -105,9 +115,9 @@ class Canvas:
         self.ground(x0 - 0.15, x1 + 0.15, max(z0 - 0.25, NEAR), z1, None, (38, 38, 42))
 
     def _seen(self, color: Color, shade: float, z: float) -> tuple[float, ...]:
-        clear = np.exp(-z / self._visibility)
-        mixed = np.array(color) * shade * clear + self._haze * (1 - clear)
-        return tuple(float(c) for c in np.clip(mixed, 0, 255))
+        clear = math.exp(-z / self._visibility)
+        mixed = [c * shade * clear + h * (1 - clear) for c, h in zip(color, self._haze, strict=True)]
+        return tuple(min(max(c, 0.0), 255.0) for c in mixed)
 
 
 def building(canvas: Canvas, rng, x0, x1, z0, z1, height: float, color: Color) -> None:
@@ -116,7 +126,8 @@ def building(canvas: Canvas, rng, x0, x1, z0, z1, height: float, color: Color) -
     glass = (60 + 40 * rng.random(), 80 + 40 * rng.random(), 100 + 50 * rng.random())
     floor, pitch = rng.uniform(2.8, 3.4), rng.uniform(2.2, 3.4)
     lit = rng.random() < 0.3
-    for y in np.arange(1.2, height - 1.6, floor):
+    is_far = canvas.pixels_per_metre(z0) < 1.5  # a window would be a pixel
+    for y in np.arange(1.2, 0 if is_far else height - 1.6, floor):
         for z in np.arange(z1 - pitch, max(z0, 3.0), -pitch):
             shop = y < 2 and lit
             bottom, size = (0.4, 2.2) if shop else (y, 1.5)
@@ -131,9 +142,10 @@ def building(canvas: Canvas, rng, x0, x1, z0, z1, height: float, color: Color) -
 def tree(canvas: Canvas, rng, x, z, height: float, leaf: Color) -> None:
     """Trunk and a cloud of leaf clusters, darker below."""
     canvas.rectangle(x - 0.14, x + 0.14, 0, height * 0.6, z, VEGETATION, (92, 70, 52))
-    for _ in range(34):
+    clusters = int(np.clip(height * canvas.pixels_per_metre(z) / 2.5, 7, 34))
+    for _ in range(clusters):
         dx, dy = rng.normal(0, height * 0.17), rng.normal(0, height * 0.14)
-        radius = height * rng.uniform(0.07, 0.14)
+        radius = height * rng.uniform(0.07, 0.14) * (34 / clusters) ** 0.3
         shade = 0.75 + 0.5 * (dy / height + 0.15) + rng.uniform(-0.12, 0.12)
         canvas.disc((x + dx, height * 0.7 + dy, z), radius, VEGETATION, leaf, shade)
 

@@ -1,0 +1,81 @@
+"""Steps on tiny networks: eager = compiled, accumulation = larger batch, who learns from what."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from src.methods.adversarial import make_adversarial_step
+from src.methods.supervised import make_supervised_step
+from src.models import DeepLabMulti, Discriminator
+from src.optim import make_adam, make_sgd
+
+
+def batch(seed: int, count: int = 1) -> tuple[ms.Tensor, ...]:
+    """Domains of two sizes."""
+    rng = np.random.default_rng(seed)
+    return (
+        ms.Tensor(20 * rng.normal(size=(count, 3, 40, 56)), ms.float32),
+        ms.Tensor(rng.integers(0, 4, (count, 40, 56)), ms.int32),
+        ms.Tensor(20 * rng.normal(size=(count, 3, 32, 48)), ms.float32),
+    )
+
+
+def tiny(**options):
+    ms.set_seed(0)
+    generator = DeepLabMulti(4, depths=(1, 1, 1, 1), width=4)
+    generator.set_train(options.pop("training", True))
+    discriminators = [Discriminator(4, 4), Discriminator(4, 4)]
+    for name, network in zip(("d1.", "d2."), discriminators, strict=True):
+        network.update_parameters_name(name)
+    sgd = make_sgd(generator, learning_rate=1e-2)
+    step = make_adversarial_step(generator, *discriminators, sgd, make_adam(*discriminators), **options)
+    return generator, discriminators, step
+
+
+def values(losses) -> dict[str, float]:
+    return {name: float(value) for name, value in losses.items()}
+
+
+@pytest.mark.parametrize("objective", ["Vanilla", "LS"])
+def test_eager_and_compiled_agree_after_three_steps(objective):
+    results = []
+    for compiled in (False, True):
+        generator, _, step = tiny(compiled=compiled, objective=objective)
+        losses = [values(step([batch(i)])) for i in range(3)][-1]
+        results.append((losses, generator.layer6.conv2d_list[0].weight.asnumpy(), generator.bn1.moving_mean.asnumpy()))
+    assert list(results[0][0]) == ["seg_aux", "seg_main", "adv_aux", "adv_main", "d_aux", "d_main"]
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-4)
+    for one, two in zip(results[0][1:], results[1][1:], strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
+
+
+def test_two_sub_iterations_equal_a_batch_of_two_when_statistics_are_frozen():
+    """All pixels are labelled, so both means weigh the images alike."""
+    weights = []
+    large = batch(7, 2)
+    for sub_batches in ([large], [tuple(t[i : i + 1] for t in large) for i in range(2)]):
+        generator, _, step = tiny(training=False, iter_size=len(sub_batches), compiled=False)
+        step(sub_batches)
+        weights.append(generator.layer4[0].conv2.weight.asnumpy())
+    np.testing.assert_allclose(weights[0], weights[1], rtol=1e-4, atol=1e-7)
+
+
+def test_without_adversarial_weight_the_generator_learns_as_if_supervised():
+    generator, discriminators, step = tiny(lambda_adv=(0.0, 0.0), training=False, compiled=False)
+    before = discriminators[0].conv1.weight.asnumpy().copy()
+    step([batch(1)])
+    assert (discriminators[0].conv1.weight.asnumpy() != before).any()
+    ms.set_seed(0)
+    other = DeepLabMulti(4, depths=(1, 1, 1, 1), width=4).set_train(False)
+    supervised = make_supervised_step(other, make_sgd(other, learning_rate=1e-2), compiled=False)
+    losses = supervised([batch(1)[:2]])
+    assert list(losses) == ["seg_aux", "seg_main"]
+    np.testing.assert_allclose(generator.conv1.weight.asnumpy(), other.conv1.weight.asnumpy(), rtol=1e-5, atol=1e-8)
+
+
+def test_an_ignored_label_gives_loss_zero_and_no_nan():
+    _, _, step = tiny(compiled=True)
+    image_s, label_s, image_t = batch(0)
+    losses = values(step([(image_s, ms.Tensor(np.full(label_s.shape, 255), ms.int32), image_t)]))
+    assert losses["seg_main"] == losses["seg_aux"] == 0
+    assert np.isfinite(list(losses.values())).all()

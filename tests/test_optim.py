@@ -1,0 +1,67 @@
+"""Optimizers: the originals' update rules to the last listed digit."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Parameter, Tensor
+
+from src.models import DeepLabMulti
+from src.optim import PolyAdam, PolySGD, make_sgd, poly_rate
+
+
+def test_polynomial_rate():
+    for iteration, rate in {0: 2.5e-4, 11925: 2.392414e-4, 120000: 1.387852e-4, 149999: 1.095968e-4}.items():
+        assert float(poly_rate(2.5e-4, Tensor(iteration, ms.int32), 250000, 0.9)) == pytest.approx(rate, rel=1e-5)
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize(
+    ("repeats", "expected"),
+    [
+        (1, [0.949, 0.852151, 0.714135]),
+        (3, [0.714135, 0.093722, -0.765535]),
+        (4, [0.539206, -0.457426, -1.791929]),
+    ],
+)
+def test_sgd_steps_a_tensor_as_often_as_it_is_listed(repeats, expected, compiled):
+    weight = Parameter(Tensor([1.0], ms.float32), name="w")
+    rates = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.01, "power": 0.0, "num_steps": 100}
+    optimizer = PolySGD([weight], [1.0], [repeats], **rates)
+
+    def update(gradient):
+        return optimizer((gradient,))
+
+    update = ms.jit(update) if compiled else update
+    values = []
+    for _ in expected:
+        update(Tensor([0.5], ms.float32))
+        values.append(float(weight.asnumpy()[0]))
+    assert values == pytest.approx(expected, abs=2e-6)
+    assert int(optimizer.iteration.asnumpy()) == 3
+
+
+def test_adam_is_pytorchs_also_for_tiny_gradients():
+    weight = Parameter(Tensor([0.0, 0.0], ms.float32), name="w")
+    optimizer = PolyAdam([weight], learning_rate=0.01, power=0.0, num_steps=10, betas=(0.9, 0.999))
+    optimizer((Tensor([1e-7, 1.0], ms.float32),))
+    assert -weight.asnumpy() == pytest.approx([0.01 * 1e-7 / (1e-7 + 1e-8), 0.01], rel=1e-3)
+
+
+def test_groups_of_the_generator():
+    network = DeepLabMulti(depths=(1, 2, 1, 1), width=4)
+    optimizer = make_sgd(network, groups="published")
+    rule = {p.name: (f, r) for p, f, r in zip(optimizer.parameters, optimizer.factors, optimizer.repeats, strict=True)}
+    assert rule["conv1.weight"] == (1, 1)
+    assert rule["layer2.1.conv2.weight"] == (1, 3)
+    assert rule["layer2.0.downsample.0.weight"] == (1, 4)
+    assert rule["layer5.conv2d_list.0.bias"] == (10, 1)
+    assert set(make_sgd(network).repeats) == {1}
+    assert not [name for name in rule if "bn" in name or "conv2d_list.2" in name]
+    assert len(DeepLabMulti(width=1).trainable_params()) == 104 + 8  # two of four branches
+
+
+def test_number_of_parameters_and_sizes_of_the_full_network():
+    network = DeepLabMulti()
+    learnt = [p for name, p in network.parameters_and_names() if ".moving_" not in name]
+    assert sum(int(np.prod(p.shape)) for p in learnt) == 44601560
+    assert len(list(network.get_parameters())) == 536
