@@ -116,7 +116,7 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, 
         if path.suffix == ".safetensors":
             from safetensors.numpy import save
 
-            data = save({name: np.ascontiguousarray(value) for name, value in arrays.items()}, metadata)
+            data = save({name: np.asarray(value, order="C") for name, value in arrays.items()}, metadata)
             temporary.write_bytes(data)
         else:
             items = [{"name": name, "data": ms.Tensor(value)} for name, value in arrays.items()]
