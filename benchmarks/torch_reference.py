@@ -3,6 +3,7 @@
 ``python benchmarks/torch_reference.py H_S W_S H_T W_T STEPS`` prints one JSON line: seconds per step, peak memory.
 """
 
+import itertools
 import json
 import resource
 import statistics
@@ -72,7 +73,7 @@ class DeepLab(nn.Module):
 def discriminator(classes: int = 19) -> nn.Sequential:
     channels = [classes, 64, 128, 256, 512, 1]
     layers = []
-    for inputs, outputs in zip(channels[:-1], channels[1:], strict=True):
+    for inputs, outputs in itertools.pairwise(channels):
         layers += [nn.Conv2d(inputs, outputs, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
     return nn.Sequential(*layers[:-1])
 

@@ -72,7 +72,6 @@ class Config:
     device: Literal["auto", "Ascend", "GPU", "CPU"]
     device_id: int
     mode: Literal["graph", "eager"]
-    memory: Literal["normal", "low"]
     deterministic: bool
     threads: int
 

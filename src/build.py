@@ -61,8 +61,8 @@ def build_supervised(config: Config, device: Device) -> Run:
 def build_adversarial(config: Config, device: Device) -> Run:
     """Two domains: a generator and one discriminator per head."""
     generator = _restored(build_network(config), config.restore_from)
-    d_aux = _restored(Discriminator(config.num_classes), config.restore_from_D1)
-    d_main = _restored(Discriminator(config.num_classes), config.restore_from_D2)
+    d_aux = _restored(Discriminator(config.num_classes, config.width), config.restore_from_D1)
+    d_main = _restored(Discriminator(config.num_classes, config.width), config.restore_from_D2)
     d_aux.update_parameters_name("d_aux.")  # one compiled step holds both
     d_main.update_parameters_name("d_main.")
     optimizer_g = _make_sgd(config, generator)

@@ -1,7 +1,7 @@
 """What an evaluation leaves in its folder besides the tables.
 
-``cityscapes/NAME.png`` (trainIds), ``cityscapes/NAME_color.png``, and for the first images ``overlay/``, ``side_by_side/``
-and ``labels/`` (trainIds).
+``cityscapes/NAME.png`` (trainIds) and ``cityscapes/NAME_color.png``; for the first images also ``overlay/``,
+``side_by_side/`` and ``labels/`` (trainIds).
 """
 
 from pathlib import Path

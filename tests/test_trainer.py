@@ -66,7 +66,7 @@ def test_a_resumed_run_replaces_the_rows_it_does_again(tmp_path):
 def test_a_loss_that_is_not_finite_names_the_iteration_and_the_last_snapshot(tmp_path):
     with pytest.raises(UserError, match=r"iteration 5: seg_aux is not finite; .*GTA5_4\.ckpt"):
         run_loop(tmp_path, 0, 8, bad_at=5)
-    with pytest.raises(UserError, match="iteration 1: .* there is no snapshot yet"):
+    with pytest.raises(UserError, match=r"iteration 1: .* there is no snapshot yet"):
         run_loop(tmp_path, 0, 8, bad_at=1)
 
 

@@ -4,6 +4,7 @@ World coordinates are metres: x to the right of the camera, y above the ground, 
 covers what was drawn before, so callers go from far to near.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -93,7 +94,7 @@ class Canvas:
     def ground(self, x0, x1, z0, z1, label: int | None, color: Color, shade: float = 1.0) -> None:
         """Flat rectangle on the ground, in slices so that haze grows with distance."""
         edges = np.geomspace(max(z0, NEAR), max(z1, NEAR + 0.1), 7)
-        for near, far in zip(edges[:-1], edges[1:], strict=True):
+        for near, far in itertools.pairwise(edges):
             self.polygon([(x0, 0, near), (x1, 0, near), (x1, 0, far), (x0, 0, far)], label, color, shade)
 
     def side(self, x, y0, y1, z0, z1, label: int | None, color: Color | None, shade: float = 1.0) -> None:

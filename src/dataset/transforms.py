@@ -71,7 +71,7 @@ def load_label(
         with Image.open(path) as file:
             if file.mode not in ("P", "L", "1"):
                 raise UserError(
-                    f"label {path}: holds colours ({file.mode}), but ids are expected; use the labelIds or palette files"
+                    f"label {path}: holds colours ({file.mode}) instead of ids; use the labelIds or palette files"
                 )
             file.load()
             if image_size and file.size != image_size[::-1]:

@@ -1,5 +1,7 @@
 """Fully convolutional discriminator on maps of class probabilities or self-information."""
 
+from typing import ClassVar
+
 from mindspore import Tensor, nn, ops
 
 
@@ -9,7 +11,8 @@ class Discriminator(nn.Cell):
     Five 4x4 convolutions of stride 2; no norm, no sigmoid, no upsampling, as in the released AdaptSegNet and ADVENT.
     """
 
-    ALIASES = {"0": "conv1", "2": "conv2", "4": "conv3", "6": "conv4", "8": "classifier"}  # ADVENT's names
+    # ADVENT's names of the same layers.
+    ALIASES: ClassVar = {"0": "conv1", "2": "conv2", "4": "conv3", "6": "conv4", "8": "classifier"}
 
     def __init__(self, num_classes: int = 19, width: int = 64):
         super().__init__()

@@ -1,0 +1,153 @@
+"""The scripts themselves, on a generated world: every configuration for two steps, evaluation, resuming, bad input."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from src.dataset.synthetic import write_world
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = "--depths 1,1,1,1 --width 4 --input_size 64,40 --input_size_target 64,32 --output_size 96,48".split()
+TINY += "--device CPU --log_every 1 --num_workers 1".split()
+ADVERSARIAL = [
+    "advnet_config.yaml",
+    "configs/advnet_single.yaml",
+    "configs/advnet_single_lsgan.yaml",
+    "configs/demo.yaml",
+]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("world")
+    write_world(
+        root, source_size=(60, 100), target_size=(48, 96), source_images=6, train_images=6, val_images=2, workers=1
+    )
+    return root
+
+
+def call(*command: object, code: int = 0, env: dict | None = None) -> str:
+    """Runs a program in the project's folder and returns what it printed."""
+    words = [str(word) for word in command]
+    words = [sys.executable, *words] if words[0].endswith(".py") else words
+    environment = {**os.environ, **(env or {})}
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600, env=environment)
+    assert done.returncode == code, f"{words}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def losses(folder: Path) -> list[list[str]]:
+    """Rows of metrics.csv without the times."""
+    with (folder / "metrics.csv").open(encoding="utf-8") as file:
+        return [row[:-2] for row in csv.reader(file)]
+
+
+@pytest.mark.parametrize("config", ADVERSARIAL)
+def test_every_adversarial_configuration_runs_two_steps(world, tmp_path, config):
+    options = ["--config_path", config, "--data_path", world, "--snapshot_dir", tmp_path, "--num_steps_stop", 2]
+    output = call("train_adv.py", *options, *TINY, "--eval_every", 2, "--batch_size", 1)
+    assert "iter =        1/" in output and "loss_D2 = " in output
+    assert "validation at 2: miou" in output
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names >= {"GTA5_2.ckpt", "GTA5_2_D1.ckpt", "GTA5_2_D2.ckpt", "GTA5_2_state.safetensors", "config.yaml"}
+    assert names >= {"log.txt", "metrics.csv", "validation.csv", "curves.png", "GTA5_best_miou.ckpt", "best.json"}
+
+
+def test_source_only_then_evaluation_then_scoring_the_folder(world, tmp_path):
+    run, result = tmp_path / "run", tmp_path / "result"
+    options = ["--num_steps_stop", 2, *TINY, "--iter_size", 2, "--mode", "eager"]
+    call("bash", "scripts/run_train_src.sh", 1, world, "--snapshot_dir", run, *options)
+    printed = call("bash", "scripts/run_eval.sh", run / "GTA5_2.ckpt", 1, "--result_dir", result)
+    assert "===>road:" in printed and "===> mIoU:" in printed
+    expected = json.loads((result / "result.json").read_text(encoding="utf-8"))
+    scored = call(
+        "bash", "scripts/compute.sh", world / "Cityscapes/gtFine/val", result / "cityscapes", "--save_to", tmp_path
+    )
+    assert f"===> mIoU: {expected['miou']:.2f}" in scored
+    assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["iou"] == expected["iou"]
+    assert len(list((result / "side_by_side").iterdir())) == 2
+    page = call("python", "-m", "src.report", tmp_path / "report", f"first={run}", code=2)
+    assert "evaluate the run" in page
+    call(
+        "bash",
+        "scripts/run_eval.sh",
+        run / "GTA5_2.ckpt",
+        "--result_dir",
+        run / "result",
+        "--flip",
+        "--scales",
+        "1.0,1.5",
+    )
+    call("python", "-m", "src.report", tmp_path / "report", f"first={run}")
+    assert (tmp_path / "report" / "report.html").stat().st_size > 50_000
+    assert list(json.loads((tmp_path / "report" / "summary.json").read_text(encoding="utf-8"))) == ["first"]
+
+
+def test_killed_at_random_moments_and_resumed_equals_uninterrupted(world, tmp_path):
+    def command(folder: Path) -> list[str]:
+        options = ["--data_path", world, "--snapshot_dir", folder, "--num_steps_stop", 60, "--save_pred_every", 3]
+        options += [*TINY, "--eval_every", 0, "--continue_train", "auto"]
+        return [sys.executable, "train_adv.py", *map(str, options)]
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run(command(whole), cwd=ROOT, check=True, capture_output=True)
+    rng, kills = random.Random(0), 0
+    for _ in range(4):
+        with subprocess.Popen(command(killed), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            for line in process.stdout:
+                if line.startswith(b"iter ="):
+                    break
+            time.sleep(rng.uniform(0, 2))
+            kills += process.poll() is None
+            process.send_signal(signal.SIGKILL)
+    subprocess.run(command(killed), cwd=ROOT, check=kills == 4, capture_output=True)
+    assert kills >= 2
+    assert losses(killed) == losses(whole)
+
+
+def test_two_processes_train_as_one_and_write_once(world, tmp_path):
+    options = ["--snapshot_dir", tmp_path, "--num_steps_stop", 2, *TINY, "--eval_every", 0]
+    printed = call("bash", "scripts/run_train.sh", 2, world, *options)
+    assert "starting 2 processes" in printed
+    assert len(losses(tmp_path)) == 3
+    assert (tmp_path / "GTA5_2_state.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("train_adv.py --widht 3", "did you mean 'width'?"),
+        ("train_adv.py --input_size 100 --device CPU", "input_size must be W,H"),
+        ("train_adv.py --data_path nowhere --device CPU", "folder nowhere/GTA5/images does not exist"),
+        ("train_adv.py --config_path configs/source_only.yaml", "start it with train_src.py"),
+        ("train_src.py --config_path advnet_config.yaml", "start it with train_adv.py"),
+        ("train_adv.py --restore_from nowhere.pth --device CPU", "nowhere.pth: file does not exist"),
+        ("eval_adv.py", "name the checkpoint"),
+        ("eval_adv.py --restore_from nowhere.ckpt --device CPU", "nowhere.ckpt: file does not exist"),
+        ("bash scripts/run_train.sh many", "usage: bash scripts/run_train.sh"),
+        ("bash scripts/run_train.sh 1 nowhere", "folder nowhere does not exist"),
+        ("bash scripts/run_eval.sh", "usage: bash scripts/run_eval.sh"),
+        ("bash scripts/run_eval.sh nowhere.ckpt", "file nowhere.ckpt does not exist"),
+        ("bash scripts/compute.sh", "usage: bash scripts/compute.sh"),
+        ("bash scripts/demo.sh x", "usage: bash scripts/demo.sh"),
+        ("bash scripts/setup_env.sh x", "usage: bash scripts/setup_env.sh"),
+    ],
+)
+def test_wrong_calls_say_one_thing_and_exit_with_2(command, message):
+    output = call(*command.split(), *(["--depths", "1,1,1,1"] if "device CPU" in command else []), code=2)
+    assert message in output
+    assert "Traceback" not in output
+
+
+def test_unwritable_folders_are_named(world, tmp_path):
+    (tmp_path / "file").write_text("")
+    bad = tmp_path / "file" / "run"
+    assert f"cannot write to {bad}" in call("train_adv.py", "--data_path", world, "--snapshot_dir", bad, *TINY, code=2)
