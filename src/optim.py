@@ -13,7 +13,7 @@ _sgd_update = ops.MultitypeFuncGraph("sgd_update")
 
 
 @_sgd_update.register(
-    "Function", "Number", "Number", "Tensor", "Number", "Number", "Number", "Tensor", "Tensor", "Tensor"
+    "Function", "Tensor", "Number", "Tensor", "Number", "Number", "Number", "Tensor", "Tensor", "Tensor"
 )
 def _update_one(update, momentum, decay, rate, repeat, factor, repeats, weight, velocity, gradient):
     """One tensor's step number ``repeat`` of this iteration, if it has that many."""
@@ -56,8 +56,10 @@ class PolySGD(nn.Cell):
 
     def construct(self, gradients: tuple[Tensor, ...]) -> Tensor:
         rate = poly_rate(self.base, self.iteration, self.num_steps, self.power)
+        # PyTorch has no momentum yet in the first iteration, so that repeated steps do not build on each other there.
+        momentum = self.momentum * (self.iteration > 0).astype(ms.float32)
         for repeat in range(max(self.repeats)):
-            update = ops.partial(_sgd_update, self.update, self.momentum, self.decay, rate, repeat)
+            update = ops.partial(_sgd_update, self.update, momentum, self.decay, rate, repeat)
             self.map(update, self.factors, self.repeats, self.parameters, self.velocity, gradients)
         ops.assign_add(self.iteration, Tensor(1, ms.int32))
         return rate

@@ -74,7 +74,7 @@ def test_source_only_then_evaluation_then_scoring_the_folder(world, tmp_path):
     assert f"===> mIoU: {expected['miou']:.2f}" in scored
     assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["iou"] == expected["iou"]
     assert len(list((result / "side_by_side").iterdir())) == 2
-    page = call("python", "-m", "src.report", tmp_path / "report", f"first={run}", code=2)
+    page = call(sys.executable, "-m", "src.report", tmp_path / "report", f"first={run}", code=2)
     assert "evaluate the run" in page
     call(
         "bash",
@@ -86,21 +86,21 @@ def test_source_only_then_evaluation_then_scoring_the_folder(world, tmp_path):
         "--scales",
         "1.0,1.5",
     )
-    call("python", "-m", "src.report", tmp_path / "report", f"first={run}")
+    call(sys.executable, "-m", "src.report", tmp_path / "report", f"first={run}")
     assert (tmp_path / "report" / "report.html").stat().st_size > 50_000
     assert list(json.loads((tmp_path / "report" / "summary.json").read_text(encoding="utf-8"))) == ["first"]
 
 
 def test_killed_at_random_moments_and_resumed_equals_uninterrupted(world, tmp_path):
     def command(folder: Path) -> list[str]:
-        options = ["--data_path", world, "--snapshot_dir", folder, "--num_steps_stop", 60, "--save_pred_every", 3]
+        options = ["--data_path", world, "--snapshot_dir", folder, "--num_steps_stop", 40, "--save_pred_every", 3]
         options += [*TINY, "--eval_every", 0, "--continue_train", "auto"]
         return [sys.executable, "train_adv.py", *map(str, options)]
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(command(whole), cwd=ROOT, check=True, capture_output=True)
     rng, kills = random.Random(0), 0
-    for _ in range(4):
+    for _ in range(3):
         with subprocess.Popen(command(killed), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             for line in process.stdout:
                 if line.startswith(b"iter ="):
@@ -108,7 +108,8 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(world, tmp_pa
             time.sleep(rng.uniform(0, 2))
             kills += process.poll() is None
             process.send_signal(signal.SIGKILL)
-    subprocess.run(command(killed), cwd=ROOT, check=kills == 4, capture_output=True)
+    if losses(killed) != losses(whole):  # the last attempt may have reached the end before it was killed
+        subprocess.run(command(killed), cwd=ROOT, check=True, capture_output=True)
     assert kills >= 2
     assert losses(killed) == losses(whole)
 
