@@ -20,8 +20,8 @@ rm -rf "$out/source_only" "$out/advnet"
 python train_src.py --config_path configs/demo.yaml --method supervised "${options[@]}" --snapshot_dir $out/source_only
 python train_adv.py --config_path configs/demo.yaml "${options[@]}" --snapshot_dir $out/advnet
 for name in source_only advnet; do
-  python eval_adv.py --restore_from "$(ls -t $out/$name/GTA5_*[0-9].ckpt | head -1)" --data_path "$world" \
-    --device CPU --result_dir $out/$name/result
+  last=$(ls $out/$name | grep -E '^GTA5_[0-9]+\.ckpt$' | sort -V | tail -n 1)
+  python eval_adv.py --restore_from "$out/$name/$last" --data_path "$world" --device CPU --result_dir $out/$name/result
 done
 python -m src.report $out source_only=$out/source_only advnet=$out/advnet --title "Demo: source-only against AdvNet" \
   --note "A small generator on generated scenes, seed $seed, last snapshots; nothing here can be compared with numbers on GTA5 and Cityscapes."
