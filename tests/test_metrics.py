@@ -1,0 +1,92 @@
+"""Scores: known counts, and equality with cityscapesScripts to the last digit."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as official
+from cityscapesscripts.helpers.labels import labels as official_labels
+from PIL import Image
+
+from model_utils.compute_iou import main
+from model_utils.errors import UserError
+from src.dataset.labels import CLASS_NAMES, LABEL_ID
+from src.evaluate import score_folder
+from src.metrics import Confusion, as_dict, format_table
+
+
+def test_known_counts_and_ignored_pixels():
+    confusion = Confusion(3)
+    confusion.add(np.array([[0, 0, 1, 255]]), np.array([[0, 1, 1, 2]]))
+    assert confusion.counts.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
+    np.testing.assert_allclose(confusion.iou(), [0.5, 0.5, np.nan])
+    assert confusion.mean_iou() == 0.5
+    assert confusion.pixel_accuracy() == pytest.approx(2 / 3)
+    assert as_dict(confusion, ["a", "b", "c"])["iou"] == {"a": 50.0, "b": 50.0, "c": None}
+    assert format_table(confusion, ["a", "b", "c"]).splitlines()[-1] == "===> mIoU: 50.00"
+
+
+def test_a_prediction_that_is_no_class_counts_against_its_label():
+    confusion = Confusion(2)
+    confusion.add(np.array([[0, 0]]), np.array([[0, 255]]))
+    assert confusion.iou()[0] == 0.5
+
+
+def test_other_sizes_are_refused():
+    with pytest.raises(UserError, match="cannot be scored"):
+        Confusion().add(np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.uint8))
+
+
+def test_nothing_seen_is_nan():
+    assert np.isnan(Confusion(2).mean_iou())
+
+
+@pytest.fixture
+def folders(tmp_path) -> tuple[Path, Path]:
+    """Random labels and predictions, both as label ids."""
+    rng = np.random.default_rng(0)
+    labels, guesses = tmp_path / "gtFine" / "frankfurt", tmp_path / "results"
+    labels.mkdir(parents=True)
+    guesses.mkdir()
+    for number in range(3):
+        base = f"frankfurt_{number:06d}_000019"
+        label = rng.integers(0, 34, (20, 30)).astype(np.uint8)
+        guess = np.where(rng.random((20, 30)) < 0.6, label, rng.choice(LABEL_ID, (20, 30)))
+        guess = np.where(np.isin(guess, LABEL_ID), guess, 7).astype(np.uint8)
+        Image.fromarray(label).save(labels / f"{base}_gtFine_labelIds.png")
+        Image.fromarray(guess).save(guesses / f"{base}_leftImg8bit.png")
+    return labels.parent, guesses
+
+
+def test_equals_cityscapesscripts(folders, tmp_path, capsys):
+    labels, guesses = folders
+    main([str(labels), str(guesses), "--pred_ids", "labelId", "--save_to", str(tmp_path / "scores")])
+    own = json.loads((tmp_path / "scores" / "result.json").read_text(encoding="utf-8"))
+    args = official.args
+    args.evalInstLevelScore, args.JSONOutput, args.quiet = False, False, True
+    pairs = [(path, guesses / f"{path.name.partition('_gtFine')[0]}_leftImg8bit.png") for path in labels.rglob("*.png")]
+    result = official.evaluateImgLists([str(g) for _, g in pairs], [str(p) for p, _ in pairs], args)
+    theirs = [result["classScores"][label.name] for label in (k for k in official_labels if not k.ignoreInEval)]
+    confusion, scored = score_folder(labels, guesses, guesses_are="labelId")
+    assert scored == 3
+    assert confusion.iou().tolist() == theirs
+    assert confusion.mean_iou() == pytest.approx(result["averageScoreClasses"], rel=1e-15)
+    assert capsys.readouterr().out.splitlines()[-1] == f"===> mIoU: {own['miou']:.2f}"
+    assert list(own["iou"]) == list(CLASS_NAMES)
+
+
+def test_missing_predictions_are_listed_or_allowed(folders):
+    labels, guesses = folders
+    next(iter(guesses.iterdir())).unlink()
+    with pytest.raises(UserError, match="1 of 3 predictions are missing"):
+        main([str(labels), str(guesses), "--pred_ids", "labelId"])
+    main([str(labels), str(guesses), "--pred_ids", "labelId", "--allow_missing"])
+
+
+def test_a_prediction_of_another_size_is_named(folders):
+    labels, guesses = folders
+    path = sorted(guesses.iterdir())[1]
+    Image.fromarray(np.full((5, 5), 7, np.uint8)).save(path)
+    with pytest.raises(UserError, match=path.name):
+        main([str(labels), str(guesses), "--pred_ids", "labelId"])
