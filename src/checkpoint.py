@@ -6,6 +6,7 @@ Convert a file once: ``python -m src.checkpoint IN OUT --network deeplab_multi``
 import argparse
 import os
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,24 +112,23 @@ def save_weights(path: Path, network: nn.Cell) -> None:
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> None:
     """Arrays to a ``.ckpt`` or ``.safetensors`` file (the latter with ``metadata``), by rename and flushed to disk."""
-    temporary = path.with_name(f"{path.stem}.tmp{path.suffix}")
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.numpy import save
+        # A folder of its own, because MindSpore's writer makes further files and leaves them when the disk is full.
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing_") as folder:
+            temporary = Path(folder) / path.name
+            if path.suffix == ".safetensors":
+                from safetensors.numpy import save
 
-            data = save({name: np.asarray(value, order="C") for name, value in arrays.items()}, metadata)
-            temporary.write_bytes(data)
-        else:
-            items = [{"name": name, "data": ms.Tensor(value)} for name, value in arrays.items()]
-            ms.save_checkpoint(items, str(temporary))
-        temporary.chmod(0o644)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, RuntimeError, ValueError) as error:
-        if temporary.exists():
+                data = save({name: np.asarray(value, order="C") for name, value in arrays.items()}, metadata)
+                temporary.write_bytes(data)
+            else:
+                items = [{"name": name, "data": ms.Tensor(value)} for name, value in arrays.items()]
+                ms.save_checkpoint(items, str(temporary))
             temporary.chmod(0o644)
-            temporary.unlink()
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+    except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: cannot be written ({reason}); make room or give another folder") from error
 

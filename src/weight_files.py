@@ -169,17 +169,52 @@ def _rebuild_parameter(data: Any, *_: Any) -> Any:
     return data
 
 
+class _NumpyType:
+    """Stands in for ``numpy.dtype``: numbers only, because a pickled object array is a list of raw pointers."""
+
+    def __init__(self, name: str, *_: Any):
+        self.dtype = np.dtype(name)
+        if self.dtype.kind not in "biuf" or self.dtype.shape:
+            raise ValueError(f"arrays of {name} are no weights")
+
+    def __setstate__(self, state: tuple) -> None:
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+    def read(self, data: bytes | str, shape: tuple[int, ...], order: str = "C") -> np.ndarray:
+        raw = data.encode("latin1") if isinstance(data, str) else bytes(data)  # Python 2 wrote str
+        return np.frombuffer(raw, self.dtype).reshape(shape, order=order)
+
+
+class _NumpyArray:
+    """Stands in for ``numpy.ndarray`` while it is built; it holds nothing before ``__setstate__``."""
+
+    def __init__(self, *_: Any):
+        self.value: np.ndarray | None = None
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, kind, is_fortran, data = state
+        self.value = kind.read(data, shape, "F" if is_fortran else "C")
+
+
 _ALLOWED = {
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
-    ("numpy.core.multiarray", "_reconstruct"): np.core.multiarray._reconstruct,
-    ("numpy.core.multiarray", "scalar"): np.core.multiarray.scalar,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): lambda text, encoding: text.encode(encoding),
+    ("numpy.core.multiarray", "_reconstruct"): _NumpyArray,
+    ("numpy.core.multiarray", "scalar"): lambda kind, data: kind.read(data, ()),
+    ("numpy.core.numeric", "_frombuffer"): lambda data, kind, shape, order: kind.read(data, shape, order),
+    ("numpy", "ndarray"): _NumpyArray,
+    ("numpy", "dtype"): _NumpyType,
+    ("_codecs", "encode"): lambda text, _: text.encode("latin1"),
 }
+
+
+def _plain(value: Any) -> Any:
+    """The array that a stand-in holds."""
+    if isinstance(value, _BFloat16):
+        return value.values()
+    return value.value if isinstance(value, _NumpyArray) else value
 
 
 def _arrays(content: Any) -> dict[str, np.ndarray]:
@@ -189,5 +224,5 @@ def _arrays(content: Any) -> dict[str, np.ndarray]:
             return _arrays(content[name])
     if not isinstance(content, dict):
         raise ValueError("no dictionary of arrays")
-    values = {str(name): v.values() if isinstance(v, _BFloat16) else v for name, v in content.items()}
+    values = {str(name): _plain(value) for name, value in content.items()}
     return {name: np.ascontiguousarray(v).reshape(v.shape) for name, v in values.items() if isinstance(v, np.ndarray)}

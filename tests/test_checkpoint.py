@@ -43,11 +43,12 @@ class _TorchPickler(pickle._Pickler):
         self.storages: dict[str, np.ndarray] = {}
 
     def save(self, value, save_persistent_id=True):
-        if isinstance(value, np.ndarray):
+        kinds = {"float32": "FloatStorage", "int64": "LongStorage"}
+        if isinstance(value, np.ndarray) and value.dtype.name in kinds:
             key = str(len(self.storages))
             self.storages[key] = value
             strides = tuple(s // value.itemsize for s in value.strides)
-            kind = {"float32": "FloatStorage", "int64": "LongStorage"}[value.dtype.name]
+            kind = kinds[value.dtype.name]
             self.write(b"ctorch._utils\n_rebuild_tensor_v2\n(")
             self.write(b"(")
             for item in ("storage",):
@@ -196,6 +197,34 @@ def test_a_pickle_cannot_run_code(tmp_path, monkeypatch, name):
     with pytest.raises(UserError, match=r"asks for (posix|os)\.system"):
         read_weights(tmp_path / name)
     assert not (tmp_path / "attacked").exists()
+
+
+class ForgedArray:
+    """An object array whose pickled content is a pointer."""
+
+    def __reduce__(self):
+        state = (1, (1,), np.dtype("O"), False, b"\x41" * 8)
+        return np.core.multiarray._reconstruct, (np.ndarray, (0,), b"b"), state
+
+
+@pytest.mark.parametrize("name", ["x.pkl", "zip.pth", "legacy.pth"])
+@pytest.mark.parametrize("value", [ForgedArray(), np.array([{}]), np.zeros(2, [("a", "f4"), ("b", "O")])])
+def test_a_pickled_array_holds_numbers_only(tmp_path, name, value):
+    writer = write_pickle if name == "x.pkl" else WRITERS[name]
+    writer(tmp_path / name, {"conv1.weight": value})
+    with pytest.raises(UserError, match="are no weights"):
+        read_weights(tmp_path / name)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_arrays_of_every_pickle_protocol(tmp_path, protocol):
+    arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.asfortranarray(np.ones((2, 3), ">f8"))}
+    content = {**arrays, "best": np.float32(3), "epoch": 3}
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(content, protocol))
+    read = read_weights(tmp_path / "x.pkl")
+    assert "epoch" not in read
+    for name, value in {**arrays, "best": np.float32(3)}.items():
+        np.testing.assert_array_equal(read[name], value)
 
 
 @pytest.mark.parametrize("name", [*WRITERS, "own.ckpt"])

@@ -1,5 +1,8 @@
 """Snapshots: complete or not there, exact to resume from, older ones never harmed."""
 
+import subprocess
+import sys
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -68,7 +71,32 @@ def test_a_write_that_fails_leaves_the_older_snapshot(tmp_path, monkeypatch, wri
     monkeypatch.setattr("src.checkpoint.os.fsync", full)
     with pytest.raises(UserError, match=r"cannot be written .*No space left on device"):
         save_snapshot(tmp_path, "GTA5_10", networks, optimizers, {"iteration": 10})
-    assert not list(tmp_path.glob("*.tmp*"))
+    assert not list(tmp_path.glob(".writing*"))
+    assert latest_snapshot(tmp_path) == old and is_complete(old)
+
+
+FILL = """
+import resource, signal, sys
+from pathlib import Path
+from model_utils.errors import UserError
+from tests.test_snapshot import parts, save_snapshot
+networks, optimizers = parts(1)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+try:
+    save_snapshot(Path(sys.argv[1]), "GTA5_10", networks, optimizers, {"iteration": 10})
+except UserError as error:
+    print(error)
+"""
+
+
+def test_a_write_that_the_system_cuts_leaves_nothing_behind(tmp_path):
+    """The kernel refuses bytes beyond the limit, as on a full disk, also to MindSpore's own writer."""
+    old = save_snapshot(tmp_path, "GTA5_5", *parts(0), {"iteration": 5})
+    before = sorted(path.name for path in tmp_path.iterdir())
+    done = subprocess.run([sys.executable, "-c", FILL, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert "cannot be written" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
     assert latest_snapshot(tmp_path) == old and is_complete(old)
 
 
