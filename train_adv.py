@@ -1,4 +1,4 @@
-"""Trains on two domains, labelled source and unlabelled target: AdvNet. Options: --help."""
+"""Trains on two domains, labelled source and unlabelled target: AdvNet, ADVENT, MinEnt, IntraDA. Options: --help."""
 
 import sys
 
@@ -10,17 +10,16 @@ from model_utils.errors import UserError, run
 def main(argv: list[str] | None = None) -> None:
     """Trains the system of the configuration; ``argv`` is the command line without the program's name."""
     config = load_config(sys.argv[1:] if argv is None else argv)
-    if config.method != "adversarial":
+    if config.method == "supervised":
         raise UserError(f"method: {config.method} has one domain; start it with train_src.py")
     device = start_device(
         config.device, device_id=config.device_id, threads=config.threads, deterministic=config.deterministic
     )
-    from src.build import build_adversarial, build_domain_stream
+    from src.build import build_adversarial, build_domain_stream, build_min_entropy
     from src.training import run_training
 
-    run_training(
-        config, device, build_adversarial(config, device), lambda start: build_domain_stream(config, device, start)
-    )
+    build = {"adversarial": build_adversarial, "min_entropy": build_min_entropy}[config.method]
+    run_training(config, device, build(config, device), lambda start: build_domain_stream(config, device, start))
 
 
 if __name__ == "__main__":

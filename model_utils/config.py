@@ -20,7 +20,7 @@ Size = tuple[int, int]  # (height, width); "W,H" in files and on the command lin
 class Config:
     """All keys of ``advnet_config.yaml``, which says what each one means and holds its default."""
 
-    method: Literal["adversarial", "supervised"]
+    method: Literal["adversarial", "min_entropy", "supervised"]
     network: str
     num_classes: int
     aspp_branches: Literal[2, 4]
@@ -31,12 +31,15 @@ class Config:
     lambda_seg: float
     lambda_adv_target1: float
     lambda_adv_target2: float
+    lambda_ent_target1: float
+    lambda_ent_target2: float
 
     data_path: str
     data_dir: str
     data_dir_target: str
     data_list: str
     data_list_target: str
+    ranking_dir: str
     set: str
     eval_set: str
     input_size: Size
@@ -75,11 +78,17 @@ class Config:
     deterministic: bool
     threads: int
 
+    eval_mode: Literal["score", "snapshots", "rank"]
     output_size: Size
     flip: bool
     scales: tuple[float, ...]
     result_dir: str
     max_pictures: int
+    ensemble_with: str
+    ensemble_weight: float
+    last_snapshots: int
+    lambda_easy: float
+    normalize_rare: bool
 
     @property
     def source_root(self) -> Path:
@@ -110,11 +119,14 @@ POSITIVE = [
     "output_size",
     "depths",
     "scales",
+    "last_snapshots",
 ]
 NOT_NEGATIVE = [
     "lambda_seg",
     "lambda_adv_target1",
     "lambda_adv_target2",
+    "lambda_ent_target1",
+    "lambda_ent_target2",
     "momentum",
     "weight_decay",
     "power",
@@ -133,8 +145,8 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
 
     Args:
         argv: the command line without the program's name.
-        beside: a key that holds a checkpoint's path. Without ``--config_path``, the configuration that was saved
-            in that checkpoint's folder is used when there is one.
+        beside: a key that holds the path of a checkpoint or of a run folder. Without ``--config_path``, the
+            configuration that was saved there is used when there is one.
 
     Raises:
         UserError: unknown or repeated key, wrong type or value, missing file; the text names the key.
@@ -143,7 +155,8 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
     options = _parse_options(argv)
     path = Path(options.pop("config_path", DEFAULTS))
     if beside and path == DEFAULTS and beside in options:
-        saved = Path(options[beside]).parent / SAVED_NAME
+        weights = Path(options[beside])
+        saved = (weights if weights.is_dir() else weights.parent) / SAVED_NAME
         path = saved if saved.is_file() else path
     values = _read_with_bases(path)
     values.update({key: _convert(key, text, "command line") for key, text in options.items()})
@@ -314,6 +327,9 @@ def _check(config: Config) -> None:
             raise UserError(f"{key} must be {'above' if key in POSITIVE else 'at least'} 0, not {_to_text(key, value)}")
     if len(config.depths) != 4:
         raise UserError(f"depths must be four whole numbers like 3,4,23,3, not {_to_text('depths', config.depths)}")
+    for key in ("lambda_easy", "ensemble_weight"):
+        if not 0 < getattr(config, key) < 1:
+            raise UserError(f"{key} must be between 0 and 1 (both excluded), not {getattr(config, key)}")
     if config.num_steps_stop > config.num_steps:
         raise UserError(
             f"num_steps_stop ({config.num_steps_stop}) must not be above num_steps ({config.num_steps}), "

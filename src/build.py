@@ -12,12 +12,16 @@ from model_utils.device_adapter import Device
 from src.checkpoint import load_weights
 from src.dataset.cityscapes import list_cityscapes
 from src.dataset.gta5 import list_gta5
+from src.dataset.labels import AS_IT_IS
 from src.dataset.loader import EvalDataset, create_stream
+from src.dataset.samples import Sample
 from src.losses import self_information_view, softmax_view
 from src.methods.adversarial import make_adversarial_step
+from src.methods.min_entropy import make_min_entropy_step
 from src.methods.supervised import make_supervised_step
 from src.models import NETWORKS, Discriminator
 from src.optim import make_adam, make_sgd
+from src.ranking import EASY, HARD, list_pseudo_labels
 from src.trainer import Step
 
 VIEWS = {"softmax": softmax_view, "self_information": self_information_view}
@@ -87,20 +91,46 @@ def build_adversarial(config: Config, device: Device) -> Run:
     return Run({"G": generator, "D1": d_aux, "D2": d_main}, {"G": optimizer_g, "D": optimizer_d}, step)
 
 
-def build_source_stream(config: Config, device: Device, start: int):
-    """Endless (image, label) batches of GTA5; ``start`` batches are behind us."""
-    samples = list_gta5(config.source_root, _path(config.data_list), on_missing=config.on_missing)
-    return create_stream(
-        samples, config.input_size, config.batch_size, with_label=True, **_stream_options(config, device, start)
+def build_min_entropy(config: Config, device: Device) -> Run:
+    """Two domains and a generator alone."""
+    network = _restored(build_network(config), config.restore_from)
+    optimizer = _make_sgd(config, network)
+    step = make_min_entropy_step(
+        network,
+        optimizer,
+        lambda_seg=config.lambda_seg,
+        lambda_ent=(config.lambda_ent_target1, config.lambda_ent_target2),
+        iter_size=config.iter_size,
+        compiled=config.mode == "graph",
+        reduce_gradients=_reducer(optimizer.parameters, device),
     )
+    return Run({"G": network}, {"G": optimizer}, step)
+
+
+def build_source_stream(config: Config, device: Device, start: int):
+    """Endless (image, label) batches of GTA5, or of a ranking's easy split; ``start`` batches are behind us."""
+    options = _stream_options(config, device, start)
+    if config.ranking_dir:
+        ranking = Path(config.ranking_dir)
+        images = list_cityscapes(config.target_root, config.set, ranking / EASY, with_labels=False)
+        samples = list_pseudo_labels(ranking, images)
+        options.update(label_table=AS_IT_IS, same_size=False)  # pseudo labels have the network's input size
+    else:
+        samples = list_gta5(config.source_root, _path(config.data_list), on_missing=config.on_missing)
+    return create_stream(samples, config.input_size, config.batch_size, with_label=True, **options)
 
 
 def build_target_stream(config: Config, device: Device, start: int):
-    """Endless (image,) batches of Cityscapes' training split."""
-    samples = list_cityscapes(config.target_root, config.set, _path(config.data_list_target), with_labels=False)
+    """Endless (image,) batches of Cityscapes' training split, or of a ranking's hard split."""
     options = _stream_options(config, device, start)
     options["seed"] += 1  # the two domains must not be shuffled alike
-    return create_stream(samples, config.input_size_target, config.batch_size, with_label=False, **options)
+    return create_stream(list_target(config), config.input_size_target, config.batch_size, with_label=False, **options)
+
+
+def list_target(config: Config) -> list[Sample]:
+    """The unlabelled target images of a run."""
+    list_file = Path(config.ranking_dir) / HARD if config.ranking_dir else _path(config.data_list_target)
+    return list_cityscapes(config.target_root, config.set, list_file, with_labels=False)
 
 
 class DomainStream:

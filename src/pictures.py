@@ -88,7 +88,8 @@ def plot_curves(metrics: Path, path: Path) -> None:
     iteration = curves.pop("iteration")
     groups = {
         "segmentation loss": {k: v for k, v in curves.items() if k.startswith("seg")},
-        "adversarial loss": {k: v for k, v in curves.items() if k.startswith(("adv", "ent"))},
+        "adversarial loss": {k: v for k, v in curves.items() if k.startswith("adv")},
+        "entropy loss": {k: v for k, v in curves.items() if k.startswith("ent")},
         "discriminator loss": {k: v for k, v in curves.items() if k.startswith("d_")},
     }
     panels = [(title, iteration, values, True) for title, values in groups.items() if values]
@@ -122,6 +123,41 @@ def plot_class_bars(runs: dict[str, dict[str, float | None]], path: Path) -> Non
     axes.grid(axis="y", alpha=0.3)
     axes.legend(frameon=False)
     _save_figure(figure, path)
+
+
+def plot_ranking(folder: Path, ranked: list[tuple[str, Path, float]], easy: int) -> None:
+    """``histogram.png`` of the scores, and ``contact_sheet.png``: easiest images above, hardest below.
+
+    ranked: (name, image, score) by rising score, the first ``easy`` of which are the easy split.
+    """
+    scores = [score for _, _, score in ranked]
+    figure, axes = _figure(7, 3.6)
+    bins = np.linspace(min(scores), max(scores) + 1e-9, 31)
+    axes.hist(scores[:easy], bins, label=f"easy, {easy} images", color="C0")
+    axes.hist(scores[easy:], bins, label=f"hard, {len(ranked) - easy} images", color="C3", alpha=0.8)
+    axes.set_xlabel("score (normalised entropy per class)")
+    axes.set_ylabel("images")
+    axes.legend(frameon=False)
+    _save_figure(figure, folder / "histogram.png")
+
+    columns, (width, height) = 4, (320, 160)
+    shown = min(columns, len(ranked) // 2)
+    rows = {"easiest": ranked[:shown], "hardest": ranked[::-1][:shown]}
+    kinds = ("image", "pseudo label", "entropy")
+    row_height = 24 + len(kinds) * (height + 4)
+    canvas = Image.new("RGB", (columns * (width + 6), len(rows) * (row_height + 10)), PAPER)
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(14)
+    for row, (title, items) in enumerate(rows.items()):
+        for column, (name, image, score) in enumerate(items):
+            x, y = column * (width + 6), row * (row_height + 10)
+            draw.text((x + 2, y + 3), f"{title} {column + 1}: {score:.4f}", INK, font)
+            stem = Path(name).stem
+            files = (image, folder / "color_masks" / f"{stem}_color.png", folder / "entropy" / f"{stem}.png")
+            for place, path in enumerate(files):
+                with Image.open(path) as picture:
+                    small = picture.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
+                canvas.paste(small, (x, y + 24 + place * (height + 4)))
+    save_image(canvas, folder / "contact_sheet.png")
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:

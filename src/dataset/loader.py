@@ -40,10 +40,10 @@ class SampleOrder:
 class _Source:
     """Random access for MindData: sample number ``index`` of this rank -> arrays."""
 
-    def __init__(self, samples, size, order, first, rank, ranks, length, with_label, table, on_broken):
+    def __init__(self, samples, size, order, first, rank, ranks, length, with_label, table, same_size, on_broken):
         self._samples, self._size, self._order = samples, size, order
         self._first, self._rank, self._ranks, self._length = first, rank, ranks, length
-        self._with_label, self._table, self._on_broken = with_label, table, on_broken
+        self._with_label, self._table, self._same_size, self._on_broken = with_label, table, same_size, on_broken
         self._lock = threading.Lock()
         self.broken: set[Path] = set()
         self.error: UserError | None = None
@@ -58,7 +58,7 @@ class _Source:
             sample = self._samples[(number + attempt) % len(self._samples)]
             try:
                 if self._with_label:
-                    return load_pair(sample.image, sample.label, self._size, self._table)
+                    return load_pair(sample.image, sample.label, self._size, self._table, same_size=self._same_size)
                 return (load_image(sample.image, self._size),)
             except UserError as error:
                 with self._lock:
@@ -115,6 +115,7 @@ def create_stream(
     workers: int = 2,
     on_broken: str = "fail",
     label_table: np.ndarray = TRAIN_ID,
+    same_size: bool = True,
 ) -> Stream:
     """Batches ``start`` to ``batches - 1`` of this rank's endless shuffled sequence, decoded ahead by threads.
 
@@ -124,6 +125,7 @@ def create_stream(
         size: (height, width) of the delivered images and labels.
         on_broken: ``fail`` raises a damaged file's UserError; ``skip`` takes the next sample instead.
         label_table: (256,) id in the files -> trainId.
+        same_size: a label file must have its image's size.
 
     Returns:
         Iterator of (image (N, 3, H, W) float32, label (N, H, W) int32), or of (image,) without labels.
@@ -141,6 +143,7 @@ def create_stream(
         (batches - start) * batch_size,
         with_label,
         label_table,
+        same_size,
         on_broken,
     )
     return Stream(source, batch_size, workers)

@@ -90,8 +90,13 @@ def load_label(
     return train_ids
 
 
-def load_pair(image: Path, label: Path, size: Size, table: np.ndarray = TRAIN_ID) -> tuple[np.ndarray, np.ndarray]:
-    """Both, resized alike: image (3, *size) float32, label (*size) int32 trainIds."""
+def load_pair(
+    image: Path, label: Path, size: Size, table: np.ndarray = TRAIN_ID, *, same_size: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both, resized alike: image (3, *size) float32, label (*size) int32 trainIds.
+
+    ``same_size`` refuses a label whose file has another size than the image's.
+    """
     bgr = read_bgr(image)
-    train_ids = load_label(label, size, table, image_size=bgr.shape[:2])
+    train_ids = load_label(label, size, table, image_size=bgr.shape[:2] if same_size else None)
     return to_network_input(bgr, size), train_ids.astype(np.int32)
