@@ -38,8 +38,10 @@ def make_predictor(
     from src.losses import entropy_loss
     from src.models.layers import resize_to
 
+    which = getattr(network, "PREDICTION", -1)
+
     def forward(image):
-        return network(image)[-1]
+        return network(image)[which]
 
     def enlarge(logits):
         return ops.argmax(resize_to(logits, output_size), 1), logits

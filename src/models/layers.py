@@ -60,5 +60,7 @@ def trained_batch_norm(channels: int) -> nn.BatchNorm2d:
 
 
 def resize_to(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear with aligned corners, as all UDA originals resize logits. (N, C, h, w) -> (N, C, *size)."""
+    """Bilinear with aligned corners, as all originals resize. (N, C, h, w) -> (N, C, *size); the same size is free."""
+    if x.shape[-2:] == size:
+        return x
     return ops.interpolate(x, size=size, mode="bilinear", align_corners=True)
