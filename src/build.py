@@ -11,7 +11,6 @@ from mindspore import nn
 
 from model_utils.config import Config
 from model_utils.device_adapter import Device
-from model_utils.errors import UserError
 from src.checkpoint import load_weights
 from src.dataset.augment_icnet import augment
 from src.dataset.cityscapes import list_cityscapes
@@ -41,8 +40,6 @@ class Run:
 
 def build_network(config: Config) -> nn.Cell:
     """The network with the initial weights of ``random_seed``."""
-    if config.network not in NETWORKS:
-        raise UserError(f"network must be one of {', '.join(NETWORKS)}, not '{config.network}'")
     ms.set_seed(config.random_seed)
     options = {"aspp_branches": config.aspp_branches} if config.network == "deeplab_multi" else {}
     return NETWORKS[config.network](config.num_classes, depths=config.depths, width=config.width, **options)

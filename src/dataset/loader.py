@@ -181,4 +181,8 @@ class EvalDataset:
 
     def _load(self, sample: Sample) -> tuple[Sample, np.ndarray, np.ndarray | None]:
         label = load_label(sample.label, table=self._table) if sample.label else None
-        return sample, self._to_input(read_bgr(sample.image), self._size)[None], label
+        return sample, self.load_image(sample), label
+
+    def load_image(self, sample: Sample) -> np.ndarray:
+        """(1, 3, H, W) float32"""
+        return self._to_input(read_bgr(sample.image), self._size)[None]
