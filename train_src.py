@@ -1,4 +1,4 @@
-"""Trains on one labelled domain: the source-only baseline. Options: --help."""
+"""Trains on one labelled domain: the source-only baseline, ICNet. Options: --help."""
 
 import sys
 
@@ -18,11 +18,17 @@ def main(argv: list[str] | None = None) -> None:
     device = start_device(
         config.device, device_id=config.device_id, threads=config.threads, deterministic=config.deterministic
     )
-    from src.build import build_source_stream, build_supervised
+    if config.is_distributed != "auto" and (config.is_distributed == "1") != (device.ranks > 1):
+        raise UserError(
+            f"is_distributed: is {config.is_distributed}, but {device.ranks} process(es) were started; "
+            "start N of them with scripts/run_train_src.sh N"
+        )
+    from src.build import build_labelled_stream, build_supervised, in_iterations
     from src.training import run_training
 
+    config = in_iterations(config, device)
     run_training(
-        config, device, build_supervised(config, device), lambda start: build_source_stream(config, device, start)
+        config, device, build_supervised(config, device), lambda start: build_labelled_stream(config, device, start)
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 
 from model_utils.errors import UserError
+from model_utils.option_names import OTHER_NAMES, in_own_names
 
 DEFAULTS = Path(__file__).resolve().parent.parent / "advnet_config.yaml"
 SAVED_NAME = "config.yaml"  # the resolved configuration beside every checkpoint
@@ -21,7 +22,7 @@ class Config:
     """All keys of ``advnet_config.yaml``, which says what each one means and holds its default."""
 
     method: Literal["adversarial", "min_entropy", "supervised"]
-    network: str
+    network: Literal["deeplab_multi", "icnet"]
     num_classes: int
     aspp_branches: Literal[2, 4]
     depths: tuple[int, ...]
@@ -33,6 +34,7 @@ class Config:
     lambda_adv_target2: float
     lambda_ent_target1: float
     lambda_ent_target2: float
+    label_resize: Literal["nearest", "original"]
 
     data_path: str
     data_dir: str
@@ -42,6 +44,10 @@ class Config:
     ranking_dir: str
     set: str
     eval_set: str
+    labelled_domain: Literal["source", "target"]
+    augmentation: Literal["none", "icnet"]
+    base_size: int
+    crop_size: Size
     input_size: Size
     input_size_target: Size
     on_missing: Literal["fail", "skip"]
@@ -54,7 +60,12 @@ class Config:
     learning_rate_D: float
     momentum: float
     weight_decay: float
+    schedule: Literal["poly", "poly_early", "warmup_cosine"]
     power: float
+    warmup_steps: int
+    rate_changes: Literal["iteration", "epoch"]
+    heads_factor: float
+    count_in: Literal["iterations", "epochs"]
     num_steps: int
     num_steps_stop: int
     parameter_groups: Literal["nominal", "published"]
@@ -77,11 +88,14 @@ class Config:
     mode: Literal["graph", "eager"]
     deterministic: bool
     threads: int
+    is_distributed: Literal["auto", "0", "1"]
 
-    eval_mode: Literal["score", "snapshots", "rank"]
     output_size: Size
     flip: bool
     scales: tuple[float, ...]
+    valid_batch_size: int
+    eval_mode: Literal["score", "snapshots", "rank", "speed"]
+    speed_images: int
     result_dir: str
     max_pictures: int
     ensemble_with: str
@@ -117,6 +131,11 @@ POSITIVE = [
     "input_size",
     "input_size_target",
     "output_size",
+    "base_size",
+    "crop_size",
+    "heads_factor",
+    "valid_batch_size",
+    "speed_images",
     "depths",
     "scales",
     "last_snapshots",
@@ -130,6 +149,7 @@ NOT_NEGATIVE = [
     "momentum",
     "weight_decay",
     "power",
+    "warmup_steps",
     "keep_snapshots",
     "eval_every",
     "eval_images",
@@ -154,6 +174,7 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
     """
     options = _parse_options(argv)
     path = Path(options.pop("config_path", DEFAULTS))
+    options = in_own_names(options, "command line")
     if beside and path == DEFAULTS and beside in options:
         weights = Path(options[beside])
         saved = (weights if weights.is_dir() else weights.parent) / SAVED_NAME
@@ -199,7 +220,7 @@ def _parse_options(argv: list[str]) -> dict[str, str]:
             raise UserError(f"'{word}' is not an option; write --key value, and --help for the keys")
         name, equals, value = word[2:].partition("=")
         key = name.replace("-", "_")
-        if key != "config_path":
+        if key not in ("config_path", *OTHER_NAMES):
             _known(key, "command line")
         if not equals:
             if words and not words[0].startswith("--"):
@@ -247,6 +268,7 @@ def _read_with_bases(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]
     if not isinstance(raw, dict):
         raise UserError(f"{path}: must be lines of 'key: value'")
     base = raw.pop("base", None)
+    raw = in_own_names(raw, path)
     values = {key: _convert(_known(key, path), value, path) for key, value in raw.items()}
     if path == DEFAULTS.resolve():
         missing = TYPES.keys() - values.keys()
@@ -284,13 +306,16 @@ def _convert(key: str, value: Any, where: object) -> Any:
             raise UserError(f"{problem} text, not {value}")
         return "" if value is None else str(value)
     if get_origin(kind) is tuple:
-        return _convert_tuple(kind, value, problem)
+        return _convert_tuple(key, value, problem)
     return _number(kind, value, problem)
 
 
-def _convert_tuple(kind: Any, value: Any, problem: str) -> tuple:
+def _convert_tuple(key: str, value: Any, problem: str) -> tuple:
+    kind = TYPES[key]
     parts = value if isinstance(value, list) else re.split(r"\s*,\s*", str(value).strip())
     if kind == Size:
+        if key == "crop_size" and len(parts) == 1:
+            parts = parts * 2  # a square
         numbers = [_number(int, part, f"{problem} W,H like 1024,512:") for part in parts]
         if len(numbers) != 2:
             raise UserError(f"{problem} W,H like 1024,512, not '{value}'")
@@ -330,6 +355,8 @@ def _check(config: Config) -> None:
     for key in ("lambda_easy", "ensemble_weight"):
         if not 0 < getattr(config, key) < 1:
             raise UserError(f"{key} must be between 0 and 1 (both excluded), not {getattr(config, key)}")
+    if config.count_in == "epochs" and config.method != "supervised":
+        raise UserError(f"count_in: two domains have no common epoch; use iterations with method {config.method}")
     if config.num_steps_stop > config.num_steps:
         raise UserError(
             f"num_steps_stop ({config.num_steps_stop}) must not be above num_steps ({config.num_steps}), "

@@ -51,9 +51,11 @@ class Report:
 def load_weights(network: nn.Cell, path: str | Path, may_miss: tuple[str, ...] = ()) -> Report:
     """Loads every parameter of ``network`` from a ``.ckpt``, ``.safetensors``, ``.pth`` or ``.pkl`` file.
 
-    Names may be this project's or the originals', bare or behind ``module.``. A file whose names all stand behind
-    another single word (``Scale.``) holds initial weights: those of the trunk are taken, and the parts that the
-    network lists in ``RANDOM_AT_START`` stay random, as in the originals.
+    Names may be this project's or the originals', bare or behind ``module.``. A network's class may say more:
+    ``ALIASES``, other spellings of first words; ``NOT_USED``, beginnings of names that the originals store and never
+    read; ``FOREIGN``, name -> explanation of a tensor that gives away a similar network. ``RANDOM_AT_START`` lists the
+    parts that files of initial weights do not have, or not for this task; they stay random, as in the originals. Such
+    files have all names behind another single word (``Scale.``), or the trunk's alone, spelt as in ``ALIASES``.
 
     Args:
         may_miss: beginnings of parameter names that the file need not have.
@@ -67,14 +69,18 @@ def load_weights(network: nn.Cell, path: str | Path, may_miss: tuple[str, ...] =
     known = {**{original_name(name): name for name in wanted}, **{name: name for name in wanted}}
 
     values = _without_prefix(values, "module.")
+    bare = values
     values = _renamed(values, getattr(network, "ALIASES", {}))
     random_parts = getattr(network, "RANDOM_AT_START", ())
-    is_initial = bool(random_parts) and not any(name in known for name in values) and _common_word(values) is not None
-    left_out: list[str] = []
-    if is_initial:
+    is_trunk = bool(random_parts) and values is not bare
+    is_wrapped = bool(random_parts) and not any(name in known for name in values) and _common_word(values) is not None
+    if is_wrapped and not is_trunk:
         values = _without_prefix(values, f"{_common_word(values)}.")
-        left_out = [name for name in values if name.startswith(random_parts)]
-        values = {name: value for name, value in values.items() if name not in left_out}
+    is_initial = is_trunk or is_wrapped
+    not_used = getattr(network, "NOT_USED", ())
+    left_out = [name for name in values if name.startswith((*not_used, *(random_parts if is_initial else ())))]
+    values = {name: value for name, value in values.items() if name not in left_out}
+    if is_initial:
         may_miss = (*may_miss, *random_parts)
 
     found = {known[name]: value for name, value in values.items() if name in known}
@@ -162,8 +168,15 @@ def _refuse(path: Path, network: nn.Cell, missing: list[str], unexpected: list[s
     if problems:
         raise UserError(
             f"weights {path}: do not fit {type(network).__name__}: {'; '.join(problems)}; "
-            "nothing was loaded, check network, num_classes and the file"
+            f"nothing was loaded, {_advice(network, unexpected, shapes)}"
         )
+
+
+def _advice(network: nn.Cell, unexpected: list[str], shapes: list[str]) -> str:
+    """What to do about a file that does not fit: what the network knows of its likes, or the general answer."""
+    wrong = {*unexpected, *(text.split()[0] for text in shapes)}
+    known = [text for name, text in getattr(network, "FOREIGN", {}).items() if name in wrong]
+    return known[0] if known else "check network, num_classes and the file"
 
 
 def _few(names: list[str]) -> str:

@@ -1,7 +1,7 @@
 """Scores: of a network on a data set, and of folders of saved predictions."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from model_utils.errors import UserError
 from src.dataset.cityscapes import IMAGE_END
 from src.dataset.labels import AS_IT_IS, TRAIN_ID
 from src.dataset.transforms import Size, load_label
-from src.metrics import Confusion
+from src.metrics import Confusion, RunningMean
 
 
 @dataclass
@@ -19,6 +19,29 @@ class Result:
 
     confusion: Confusion
     mean_entropy: float
+    running: RunningMean = field(default_factory=RunningMean)
+
+
+def make_phases(network, output_size: Size, compiled: bool) -> tuple[Callable, Callable]:
+    """``forward(image) -> logits`` of the prediction and ``finish(logits) -> (trainIds at output_size, logits)``.
+
+    A compiled function keeps the mode of its first call, so these are made for evaluation alone; switch the network
+    with ``set_train(False)`` before every call.
+    """
+    import mindspore as ms
+    from mindspore import ops
+
+    from src.models.layers import resize_to
+
+    which = getattr(network, "PREDICTION", -1)
+
+    def forward(image):
+        return network(image)[which]
+
+    def finish(logits):
+        return ops.argmax(resize_to(logits, output_size), 1), logits
+
+    return (ms.jit(forward), ms.jit(finish)) if compiled else (forward, finish)
 
 
 def make_predictor(
@@ -27,27 +50,18 @@ def make_predictor(
     """Returns ``predict(image (1, 3, H, W)) -> (trainIds (*output_size) uint8, mean entropy)``.
 
     The argmax is taken after the main head's logits were enlarged to ``output_size``; the entropy is that of the
-    input's size. Several scales and the mirrored image are averaged as logits.
-
-    A compiled function keeps the mode of its first call, so this one is made for evaluation alone; switch the network
-    with ``set_train(False)`` before every call, as ``evaluate`` does.
+    input's size. Several scales and the mirrored image are averaged as logits. For evaluation alone, see
+    ``make_phases``.
     """
     import mindspore as ms
-    from mindspore import ops
 
     from src.losses import entropy_loss
     from src.models.layers import resize_to
 
-    def forward(image):
-        return network(image)[-1]
-
-    def enlarge(logits):
-        return ops.argmax(resize_to(logits, output_size), 1), logits
-
     def entropy(logits, size):
         return entropy_loss(resize_to(logits, size))
 
-    run, finish = (ms.jit(forward), ms.jit(enlarge)) if compiled else (forward, enlarge)
+    run, finish = make_phases(network, output_size, compiled)
 
     def predict(image: np.ndarray) -> tuple[np.ndarray, float]:
         tensor = ms.Tensor(image)
@@ -75,6 +89,7 @@ def evaluate(
     dataset: Iterable,
     classes: int,
     each: Callable | None = None,
+    running_batch_size: int = 1,
 ) -> Result:
     """Runs ``predict`` over a data set and counts.
 
@@ -82,21 +97,23 @@ def evaluate(
 
     Args:
         each: called as ``each(number, sample, label, guess)`` after every image, e.g. to save pictures.
+        running_batch_size: see ``RunningMean``.
     """
     was_training = network.training
     network.set_train(False)
-    confusion, entropies = Confusion(classes), []
+    confusion, running, entropies = Confusion(classes), RunningMean(running_batch_size), []
     try:
         for number, (sample, image, label) in enumerate(dataset):
             guess, entropy = predict(image)
             entropies.append(entropy)
             if label is not None:
                 confusion.add(label, guess)
+                running.add(confusion)
             if each:
                 each(number, sample, label, guess)
     finally:
         network.set_train(was_training)
-    return Result(confusion, float(np.mean(entropies)))
+    return Result(confusion, float(np.mean(entropies)), running)
 
 
 def score_folder(

@@ -58,3 +58,34 @@ def self_information_view(logits: Tensor) -> Tensor:
 def entropy_loss(logits: Tensor) -> Tensor:
     """Normalised entropy in 0..1, mean over pixels (ADVENT's MinEnt objective). (N, C, H, W) -> scalar."""
     return self_information_view(logits).sum(axis=1).mean()
+
+
+def cascade_loss(
+    logits: tuple[Tensor, ...], label: Tensor, weights: tuple[float, ...], resize: str
+) -> tuple[Tensor, ...]:
+    """Weighted sum of the cross entropies of several sizes, followed by each of them (ICNet, section 3.4).
+
+    logits (N, C, h, w) each, label (N, H, W) int32; ``resize`` as in ``resize_label``.
+    """
+    losses = [segmentation_loss(x, resize_label(label, x.shape[-2:], resize)) for x in logits]
+    total = losses[0] * weights[0]
+    for i in range(1, len(losses)):  # not zip: the compiler does not know its ``strict``
+        total = total + losses[i] * weights[i]
+    return (total, *losses)
+
+
+def resize_label(label: Tensor, size: tuple[int, int], how: str = "nearest") -> Tensor:
+    """(N, H, W) -> (N, *size) int32.
+
+    ``nearest`` takes every pixel from the place it covers. ``original`` is what ICNet-pytorch does: trainIds are
+    enlarged as numbers, bilinear with aligned corners and ignored pixels as -1, and then cut off towards zero. Borders
+    get classes in between, and borders of ignored areas become road; it is there to repeat published runs.
+    """
+    height, width = label.shape[-2:]
+    if how == "nearest":
+        rows, columns = ops.arange(size[0]) * height // size[0], ops.arange(size[1]) * width // size[1]
+        return ops.gather(ops.gather(label, rows, 1), columns, 2)
+    numbers = ops.where(label == IGNORE, -1, label).astype(ms.float32).expand_dims(1)
+    numbers = ops.interpolate(numbers, size=size, mode="bilinear", align_corners=True)
+    cut = numbers.astype(ms.int32).squeeze(1)
+    return ops.where(cut < 0, IGNORE, cut)

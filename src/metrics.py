@@ -52,6 +52,40 @@ class Confusion:
         return float(np.diag(self.counts).sum() / total) if total else float("nan")
 
 
+class RunningMean:
+    """The mean of the scores so far, taken after every batch: what ICNet's originals publish as mIoU.
+
+    It depends on the order of the images and on the batch size; a class that has not occurred yet counts as 0. It is
+    there to compare with their numbers, ``Confusion`` has the real ones.
+
+    Args:
+        batch_size: images after which a score is taken; once more at the end when some are left.
+    """
+
+    def __init__(self, batch_size: int = 1):
+        self.batch_size, self._images = batch_size, 0
+        self._taken: list[tuple[float, float]] = []
+        self._last: tuple[float, float] | None = None
+
+    def add(self, confusion: Confusion) -> None:
+        """``confusion`` holds all images up to now, one more than at the last call."""
+        self._images += 1
+        self._last = float(np.nan_to_num(confusion.iou()).mean()), confusion.pixel_accuracy()
+        if self._images % self.batch_size == 0:
+            self._taken.append(self._last)
+            self._last = None
+
+    def as_dict(self) -> dict[str, float]:
+        """Percentages under names of their own."""
+        rows = self._taken + ([self._last] if self._last else [])
+        miou, accuracy = np.mean(rows, axis=0) if rows else (np.nan, np.nan)
+        return {
+            "miou_running_mean": 100 * float(miou),
+            "pixel_accuracy_running_mean": 100 * float(accuracy),
+            "running_mean_batch_size": self.batch_size,
+        }
+
+
 def format_table(confusion: Confusion, names: list[str]) -> str:
     """The owner's table: a line per class and the mean, in percent with two decimals."""
     lines = [f"===>{name}:\t{100 * value:.2f}" for name, value in zip(names, confusion.iou(), strict=True)]
@@ -71,13 +105,13 @@ def as_dict(confusion: Confusion, names: list[str]) -> dict:
 def write_scores(folder: Path, confusion: Confusion, names: list[str], extra: dict | None = None) -> None:
     """``result.json``, ``result.csv``, ``result.txt`` and ``confusion.csv`` in ``folder``."""
     values = {**as_dict(confusion, names), **(extra or {})}
-    _write(folder / "result.json", json.dumps(values, indent=1))
-    _write(folder / "result.txt", format_table(confusion, names) + "\n")
+    write_text(folder / "result.json", json.dumps(values, indent=1))
+    write_text(folder / "result.txt", format_table(confusion, names) + "\n")
     rows = [("class", "iou"), *values["iou"].items(), ("mIoU", values["miou"])]
-    _write(folder / "result.csv", _csv(rows))
+    write_text(folder / "result.csv", _csv(rows))
     matrix = [("label \\ prediction", *names)]
     matrix += [(name, *counts) for name, counts in zip(names, confusion.counts.tolist(), strict=True)]
-    _write(folder / "confusion.csv", _csv(matrix))
+    write_text(folder / "confusion.csv", _csv(matrix))
 
 
 def _csv(rows: list[tuple]) -> str:
@@ -91,7 +125,8 @@ def read_curve(path: Path) -> dict[str, np.ndarray]:
     return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else {})}
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """By rename."""
     temporary = path.with_name(f"{path.name}.tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)

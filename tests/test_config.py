@@ -1,5 +1,6 @@
 """Configuration: types, overlays, options, and refusals that name the key."""
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -116,3 +117,32 @@ def test_defaults_must_be_complete(tmp_path, monkeypatch):
     monkeypatch.setattr("model_utils.config.DEFAULTS", broken)
     with pytest.raises(UserError, match="key width is missing"):
         load_config([])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--backbone resnet18", "backbone must be one of resnet50, resnet101, resnet152, not 'resnet18'"),
+        ("--init_lr 0.1 --learning_rate 0.2", "'learning_rate' sets learning_rate, which is set already"),
+        ("--epochs many", "num_steps must be a whole number, not 'many'"),
+        ("--epochs 5", "count_in: two domains have no common epoch"),
+        ("--crop_size 1,2,3", "crop_size must be W,H"),
+        ("--is_distributed 2", "is_distributed must be one of auto, 0, 1"),
+    ],
+)
+def test_refusals_of_icnets_options(words, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        load_config(words.split())
+
+
+def test_names_of_icnets_original():
+    words = "--method supervised --cityscapes_root /c --backbone resnet152 --train_batch_size 16 --init_lr 0.1"
+    words += " --epochs 200 --crop_size 720"
+    config = load_config(words.split())
+    assert (config.data_dir_target, config.depths, config.batch_size) == ("/c", (3, 8, 36, 3), 16)
+    assert (config.learning_rate, config.num_steps, config.num_steps_stop, config.count_in) == (0.1, 200, 200, "epochs")
+    assert config.crop_size == (720, 720)
+    words = "--base_size 512 --valid_batch_size 2 --momentum 0.8 --weight_decay 1e-4 --is_distributed 1 --crop_size 9,5"
+    config = load_config(words.split())
+    assert (config.base_size, config.valid_batch_size, config.is_distributed) == (512, 2, "1")
+    assert config.crop_size == (5, 9)

@@ -91,6 +91,31 @@ def test_source_only_then_evaluation_then_scoring_the_folder(world, tmp_path):
     assert list(json.loads((tmp_path / "report" / "summary.json").read_text(encoding="utf-8"))) == ["first"]
 
 
+ICNET = "--config_path configs/icnet_demo.yaml --depths 1,1,1,1 --width 4 --base_size 48 --crop_size 64".split()
+ICNET += "--input_size_target 96,48 --output_size 96,48 --device CPU --log_every 1 --num_workers 1".split()
+
+
+def test_icnet_resumed_equals_uninterrupted_then_scores_and_times(world, tmp_path):
+    """Two epochs of three iterations; the second one again, with all random numbers of the augmentation."""
+    options = [*ICNET, "--cityscapes_root", world / "Cityscapes", "--train_batch_size", 2, "--epochs", 2]
+    options += ["--save_pred_every", 1, "--eval_every", 1]
+    whole, again = tmp_path / "whole", tmp_path / "again"
+    output = call("train_src.py", *options, "--snapshot_dir", whole)
+    assert "seg_4 = " in output and "validation at 3: miou" in output and "validation at 6: miou" in output
+    call("train_src.py", *options, "--snapshot_dir", again, "--continue_train", whole / "icnet_3.ckpt")
+    assert len(losses(whole)) == 7 and losses(again)[1:] == losses(whole)[4:]
+
+    options = ["--restore_from", whole / "icnet_6.ckpt", "--result_dir", tmp_path / "result"]
+    assert "mean of running mIoU" in call("eval_adv.py", *options)
+    scores = json.loads((tmp_path / "result" / "result.json").read_text(encoding="utf-8"))
+    assert scores["running_mean_batch_size"] == 1 and 0 <= scores["miou_running_mean"] <= 100
+    printed = call("eval_adv.py", *options, "--eval_mode", "speed", "--speed_images", 3)
+    assert "icnet on CPU, image 96x48, output 96x48" in printed and "post-processing  p50" in printed
+    times = json.loads((tmp_path / "result" / "speed.json").read_text(encoding="utf-8"))["ms"]
+    assert list(times) == ["pre-processing", "network", "post-processing", "total"]
+    assert all(0 < t["p50"] <= t["p90"] for t in times.values())
+
+
 def test_killed_at_random_moments_and_resumed_equals_uninterrupted(world, tmp_path):
     def command(folder: Path) -> list[str]:
         options = ["--data_path", world, "--snapshot_dir", folder, "--num_steps_stop", 40, "--save_pred_every", 3]
@@ -131,6 +156,10 @@ def test_two_processes_train_as_one_and_write_once(world, tmp_path):
         ("train_adv.py --config_path configs/source_only.yaml", "start it with train_src.py"),
         ("train_src.py --config_path advnet_config.yaml", "start it with train_adv.py"),
         ("train_adv.py --restore_from nowhere.pth --device CPU", "nowhere.pth: file does not exist"),
+        ("train_src.py --config_path configs/icnet.yaml --backbone vgg16", "backbone must be one of resnet50"),
+        ("train_src.py --config_path configs/icnet.yaml --network icenet", "network must be one of"),
+        ("train_src.py --config_path configs/icnet.yaml --cityscapes_root no --device CPU", "set data_dir_target"),
+        ("train_src.py --config_path configs/icnet.yaml --is_distributed 1 --device CPU", "1 process(es) were started"),
         ("eval_adv.py", "name the checkpoint"),
         ("eval_adv.py --restore_from nowhere.ckpt --device CPU", "nowhere.ckpt: file does not exist"),
         ("bash scripts/run_train.sh many", "usage: bash scripts/run_train.sh"),

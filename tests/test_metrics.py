@@ -13,7 +13,7 @@ from model_utils.compute_iou import main
 from model_utils.errors import UserError
 from src.dataset.labels import CLASS_NAMES, LABEL_ID
 from src.evaluate import score_folder
-from src.metrics import Confusion, as_dict, format_table
+from src.metrics import Confusion, RunningMean, as_dict, format_table
 
 
 def test_known_counts_and_ignored_pixels():
@@ -90,3 +90,18 @@ def test_a_prediction_of_another_size_is_named(folders):
     Image.fromarray(np.full((5, 5), 7, np.uint8)).save(path)
     with pytest.raises(UserError, match=path.name):
         main([str(labels), str(guesses), "--pred_ids", "labelId"])
+
+
+def test_running_mean_averages_the_scores_after_every_batch():
+    """Two classes; the images score 1/2 (the second class has not occurred: 0), then 1, with counts of both."""
+    half, both = np.zeros((1, 2), np.uint8), np.array([[0, 1]], np.uint8)
+    for batch_size, expected in ((1, (50, 100)), (2, (100,)), (5, (100,))):
+        confusion, running = Confusion(2), RunningMean(batch_size)
+        for label in (half, both):
+            confusion.add(label, label)
+            running.add(confusion)
+        scores = running.as_dict()
+        assert scores["miou_running_mean"] == pytest.approx(np.mean(expected))
+        assert scores["pixel_accuracy_running_mean"] == 100
+        assert confusion.mean_iou() == 1
+    assert np.isnan(RunningMean().as_dict()["miou_running_mean"])

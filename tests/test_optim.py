@@ -6,12 +6,30 @@ import pytest
 from mindspore import Parameter, Tensor
 
 from src.models import DeepLabMulti
-from src.optim import PolyAdam, PolySGD, make_sgd, poly_rate
+from src.optim import SGD, PolyAdam, make_rate, make_sgd, poly_rate
 
 
 def test_polynomial_rate():
     for iteration, rate in {0: 2.5e-4, 11925: 2.392414e-4, 120000: 1.387852e-4, 149999: 1.095968e-4}.items():
         assert float(poly_rate(2.5e-4, Tensor(iteration, ms.int32), 250000, 0.9)) == pytest.approx(rate, rel=1e-5)
+
+
+# 24 iterations an epoch; the published rates of epochs, and the published last digits of the poly schedule.
+SCHEDULES = {
+    ("warmup_cosine", 24): {0: 0.025, 23: 0.025, 24: 0.05, 48: 0.075, 72: 0.1, 1200: 0.08660089976, 4799: 6.3576717e-6},
+    ("warmup_cosine", 1): {0: 0.1 / 73, 71: 0.1 * 72 / 73, 72: 0.1, 2436: 0.05, 4800: 0},
+    ("poly_early", 1): {9: 0.1 * (1 - 10 / 4800) ** 0.9, 4799: 0},
+    ("poly", 1): {0: 0.1, 10: 0.1 * (1 - 10 / 4800) ** 0.9},
+}
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize(("schedule", "constant_for"), SCHEDULES)
+def test_schedules(schedule, constant_for, compiled):
+    rate = make_rate(schedule, learning_rate=0.1, num_steps=4800, warmup_steps=72, constant_for=constant_for)
+    rate = ms.jit(rate) if compiled else rate
+    for iteration, expected in SCHEDULES[schedule, constant_for].items():
+        assert float(rate(Tensor(iteration, ms.int32))) == pytest.approx(expected, rel=1e-4, abs=1e-9)
 
 
 def pytorchs_sgd(repeats: int, iterations: int) -> list[float]:
@@ -32,8 +50,8 @@ def pytorchs_sgd(repeats: int, iterations: int) -> list[float]:
 @pytest.mark.parametrize("repeats", [1, 3, 4])
 def test_sgd_steps_a_tensor_as_often_as_it_is_listed(repeats, compiled):
     weight = Parameter(Tensor([1.0], ms.float32), name="w")
-    rates = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.01, "power": 0.0, "num_steps": 100}
-    optimizer = PolySGD([weight], [1.0], [repeats], **rates)
+    rate = make_rate(learning_rate=0.1, power=0.0, num_steps=100)
+    optimizer = SGD([weight], [1.0], [repeats], rate=rate, momentum=0.9, weight_decay=0.01)
 
     def update(gradient):
         return optimizer((gradient,))

@@ -1,10 +1,11 @@
 """Batches for training and images for evaluation.
 
-The order of samples is a pure function of (seed, position), so a run can go on at any position without replaying.
+The order of samples, and the random numbers of a sample, are pure functions of (seed, position), so a run can go on at
+any position without replaying.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,11 @@ import numpy as np
 from model_utils.errors import UserError
 from src.dataset.labels import TRAIN_ID
 from src.dataset.samples import Sample
-from src.dataset.transforms import Size, load_image, load_label, load_pair
+from src.dataset.transforms import Size, load_label, read_bgr, to_network_input
+
+# image (H, W, 3) bytes, label (H, W), random numbers -> the same, of the size that the stream delivers
+Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+ToInput = Callable[[np.ndarray, Size], np.ndarray]  # BGR bytes (H, W, 3), size -> network input (3, *size)
 
 PREFETCH = 4  # evaluation images decoded ahead
 
@@ -40,10 +45,11 @@ class SampleOrder:
 class _Source:
     """Random access for MindData: sample number ``index`` of this rank -> arrays."""
 
-    def __init__(self, samples, size, order, first, rank, ranks, length, with_label, table, same_size, on_broken):
-        self._samples, self._size, self._order = samples, size, order
+    def __init__(self, samples, load: Callable, seed, first, rank, ranks, length, on_broken):
+        self._samples, self._load, self._seed = samples, load, seed
+        self._order = SampleOrder(len(samples), seed)
         self._first, self._rank, self._ranks, self._length = first, rank, ranks, length
-        self._with_label, self._table, self._same_size, self._on_broken = with_label, table, same_size, on_broken
+        self._on_broken = on_broken
         self._lock = threading.Lock()
         self.broken: set[Path] = set()
         self.error: UserError | None = None
@@ -57,9 +63,7 @@ class _Source:
         for attempt in range(len(self._samples)):
             sample = self._samples[(number + attempt) % len(self._samples)]
             try:
-                if self._with_label:
-                    return load_pair(sample.image, sample.label, self._size, self._table, same_size=self._same_size)
-                return (load_image(sample.image, self._size),)
+                return self._load(sample, np.random.default_rng([self._seed, position, 1 + attempt]))
             except UserError as error:
                 with self._lock:
                     self.broken.add(sample.image)
@@ -72,9 +76,8 @@ class _Source:
 class Stream:
     """Iterator of batches; ``broken`` holds the files that were skipped."""
 
-    def __init__(self, source: _Source, batch_size: int, workers: int):
+    def __init__(self, source: _Source, names: list[str], batch_size: int, workers: int):
         self._source = source
-        names = ["image", "label"] if source._with_label else ["image"]
         pipeline = minddata.GeneratorDataset(
             source, names, shuffle=False, num_parallel_workers=workers, python_multiprocessing=False
         )
@@ -116,6 +119,8 @@ def create_stream(
     on_broken: str = "fail",
     label_table: np.ndarray = TRAIN_ID,
     same_size: bool = True,
+    to_input: ToInput = to_network_input,
+    augment: Augment | None = None,
 ) -> Stream:
     """Batches ``start`` to ``batches - 1`` of this rank's endless shuffled sequence, decoded ahead by threads.
 
@@ -126,6 +131,8 @@ def create_stream(
         on_broken: ``fail`` raises a damaged file's UserError; ``skip`` takes the next sample instead.
         label_table: (256,) id in the files -> trainId.
         same_size: a label file must have its image's size.
+        to_input: makes a network's input of an image.
+        augment: changes images and labels and brings them to ``size``; without it they are resized.
 
     Returns:
         Iterator of (image (N, 3, H, W) float32, label (N, H, W) int32), or of (image,) without labels.
@@ -133,20 +140,20 @@ def create_stream(
     Raises:
         UserError: from ``next``; a file is damaged, the label does not fit, ...
     """
-    source = _Source(
-        samples,
-        size,
-        SampleOrder(len(samples), seed),
-        start * batch_size,
-        rank,
-        ranks,
-        (batches - start) * batch_size,
-        with_label,
-        label_table,
-        same_size,
-        on_broken,
-    )
-    return Stream(source, batch_size, workers)
+
+    def load(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        image = read_bgr(sample.image)
+        if not with_label:
+            return (to_input(image, size),)
+        expected = image.shape[:2] if same_size else None
+        label = load_label(sample.label, None if augment else size, label_table, image_size=expected)
+        if augment:
+            image, label = augment(image, label, rng)
+        return to_input(image, size), label.astype(np.int32)
+
+    length = (batches - start) * batch_size
+    source = _Source(samples, load, seed, start * batch_size, rank, ranks, length, on_broken)
+    return Stream(source, ["image", "label"] if with_label else ["image"], batch_size, workers)
 
 
 class EvalDataset:
@@ -155,8 +162,14 @@ class EvalDataset:
     Can be iterated several times; the next images are decoded while one is in use.
     """
 
-    def __init__(self, samples: list[Sample], size: Size, label_table: np.ndarray = TRAIN_ID):
-        self.samples, self._size, self._table = samples, size, label_table
+    def __init__(
+        self,
+        samples: list[Sample],
+        size: Size,
+        label_table: np.ndarray = TRAIN_ID,
+        to_input: ToInput = to_network_input,
+    ):
+        self.samples, self._size, self._table, self._to_input = samples, size, label_table, to_input
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -171,4 +184,8 @@ class EvalDataset:
 
     def _load(self, sample: Sample) -> tuple[Sample, np.ndarray, np.ndarray | None]:
         label = load_label(sample.label, table=self._table) if sample.label else None
-        return sample, load_image(sample.image, self._size)[None], label
+        return sample, self.load_image(sample), label
+
+    def load_image(self, sample: Sample) -> np.ndarray:
+        """(1, 3, H, W) float32"""
+        return self._to_input(read_bgr(sample.image), self._size)[None]

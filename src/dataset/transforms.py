@@ -1,6 +1,7 @@
 """Files to network inputs, pixel for pixel as the originals do it with Pillow.
 
-Images: bicubic (Pillow's, antialiased) -> float32 -> BGR -> minus mean -> (3, H, W). Labels: nearest (pixel centres).
+Images: bicubic (Pillow's, antialiased) -> float32 (3, H, W), as BGR minus mean, or as RGB with ImageNet's mean 0 and
+deviation 1. Labels: nearest (pixel centres).
 """
 
 from pathlib import Path
@@ -13,6 +14,10 @@ from model_utils.errors import UserError
 from src.dataset.labels import TRAIN_ID, UNKNOWN
 
 MEAN_BGR = np.array([104.00698793, 116.66876762, 122.67891434], np.float32)
+# ImageNet's statistics of RGB in 0..1, for networks whose trunk was trained by PyTorch's conventions.
+MEAN_RGB = np.array([0.485, 0.456, 0.406], np.float32)
+DEVIATION_RGB = np.array([0.229, 0.224, 0.225], np.float32)
+NORMALIZED = (np.arange(256, dtype=np.float32)[:, None] / 255 - MEAN_RGB) / DEVIATION_RGB  # (256, 3): byte -> input
 Size = tuple[int, int]  # (height, width)
 
 
@@ -40,13 +45,27 @@ def _is_whole(data: np.ndarray) -> bool:
 
 def to_network_input(bgr: np.ndarray, size: Size) -> np.ndarray:
     """(H, W, 3) uint8 BGR -> (3, *size) float32, mean subtracted."""
-    if bgr.shape[:2] != size:
-        # Pillow treats the channels alike, so their order does not matter to it.
-        bgr = np.asarray(Image.fromarray(bgr).resize(size[::-1], Image.Resampling.BICUBIC))
+    bgr = _resized(bgr, size)
     output = np.empty((3, *size), np.float32)
     for channel in range(3):
         np.subtract(bgr[:, :, channel], MEAN_BGR[channel], out=output[channel])
     return output
+
+
+def to_normalized_rgb(bgr: np.ndarray, size: Size) -> np.ndarray:
+    """(H, W, 3) uint8 BGR -> (3, *size) float32 RGB, normalised with ImageNet's statistics."""
+    bgr = _resized(bgr, size)
+    output = np.empty((3, *size), np.float32)
+    for channel in range(3):
+        np.take(NORMALIZED[:, channel], bgr[:, :, 2 - channel], out=output[channel])
+    return output
+
+
+def _resized(bgr: np.ndarray, size: Size) -> np.ndarray:
+    if bgr.shape[:2] == size:
+        return bgr
+    # Pillow treats the channels alike, so their order does not matter to it.
+    return np.asarray(Image.fromarray(bgr).resize(size[::-1], Image.Resampling.BICUBIC))
 
 
 def load_image(path: Path, size: Size) -> np.ndarray:
@@ -88,15 +107,3 @@ def load_label(
         wrong = sorted(set(np.unique(ids[train_ids == UNKNOWN]).tolist()))
         raise UserError(f"label {path}: holds ids {wrong[:5]} that are no label ids; check the label map")
     return train_ids
-
-
-def load_pair(
-    image: Path, label: Path, size: Size, table: np.ndarray = TRAIN_ID, *, same_size: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
-    """Both, resized alike: image (3, *size) float32, label (*size) int32 trainIds.
-
-    ``same_size`` refuses a label whose file has another size than the image's.
-    """
-    bgr = read_bgr(image)
-    train_ids = load_label(label, size, table, image_size=bgr.shape[:2] if same_size else None)
-    return to_network_input(bgr, size), train_ids.astype(np.int32)

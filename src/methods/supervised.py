@@ -1,42 +1,66 @@
-"""Supervised step on one labelled domain: the source-only baseline."""
+"""Supervised step on one labelled domain: the source-only baseline and ICNet."""
 
 from collections.abc import Callable
 
 import mindspore as ms
 from mindspore import Tensor, nn
 
-from src.losses import segmentation_loss
+from src.losses import cascade_loss, segmentation_loss
 from src.methods.accumulate import make_step
 from src.models.layers import resize_to
+
+# (outputs of the network, label (N, H, W)) -> (total, *named losses); the names come with it.
+Objective = tuple[tuple[str, ...], Callable[..., tuple[Tensor, ...]]]
+
+
+def two_head_objective(lambda_seg: float = 0.1) -> Objective:
+    """DeepLab's: main + lambda_seg * aux, cross entropy on logits enlarged to the label's size."""
+
+    def loss(outputs: tuple[Tensor, Tensor], label: Tensor):
+        aux, main = outputs
+        seg_aux = segmentation_loss(resize_to(aux, label.shape[-2:]), label)
+        seg_main = segmentation_loss(resize_to(main, label.shape[-2:]), label)
+        return seg_main + lambda_seg * seg_aux, seg_aux, seg_main
+
+    return ("seg_aux", "seg_main"), loss
+
+
+def cascade_objective(weights: tuple[float, float, float] = (1.0, 0.4, 0.4), resize: str = "nearest") -> Objective:
+    """ICNet's: cross entropy at 1/4, 1/8 and 1/16 against labels of that size, see ``resize_label``."""
+
+    def loss(outputs: tuple[Tensor, Tensor, Tensor, Tensor], label: Tensor):
+        return cascade_loss(outputs[1:], label, weights, resize)
+
+    return ("seg_4", "seg_8", "seg_16"), loss
 
 
 def make_supervised_step(
     network: nn.Cell,
     optimizer: nn.Cell,
+    objective: Objective | None = None,
     *,
-    lambda_seg: float = 0.1,
     iter_size: int = 1,
     compiled: bool = True,
     reduce_gradients: Callable | None = None,
 ) -> Callable[[list[tuple[Tensor, ...]]], dict[str, Tensor]]:
-    """Returns ``step([(image (N, 3, H, W), label (N, H, W)), …]) -> {"seg_aux", "seg_main"}``.
+    """Returns ``step([(image (N, 3, H, W), label (N, H, W)), …]) -> {name: scalar}`` for the objective's names.
 
-    The loss is main + lambda_seg * aux, cross entropy on logits enlarged to the label's size.
+    Args:
+        objective: what is minimised; DeepLab's two heads when nothing is given.
     """
+    names, objective_loss = objective or two_head_objective()
 
     def loss(image: Tensor, label: Tensor):
-        aux, main = network(image)
-        seg_aux = segmentation_loss(resize_to(aux, label.shape[-2:]), label)
-        seg_main = segmentation_loss(resize_to(main, label.shape[-2:]), label)
-        return (seg_main + lambda_seg * seg_aux) / iter_size, seg_aux, seg_main
+        results = objective_loss(network(image), label)
+        return (results[0] / iter_size, *results[1:])
 
     gradient = ms.value_and_grad(loss, None, optimizer.parameters, has_aux=True)
 
     def sub_step(image: Tensor, label: Tensor):
-        (_, seg_aux, seg_main), gradients = gradient(image, label)
-        return (seg_aux, seg_main), (gradients,)
+        results, gradients = gradient(image, label)
+        return results[1:], (gradients,)
 
     def update(gradients):
         optimizer(gradients[0] if reduce_gradients is None else reduce_gradients(gradients[0]))
 
-    return make_step(("seg_aux", "seg_main"), sub_step, update, compiled)
+    return make_step(names, sub_step, update, compiled)

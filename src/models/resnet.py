@@ -1,28 +1,47 @@
-"""ResNet trunk of DeepLab-v2: Caffe's stride placement, dilated stages 3 and 4."""
+"""Dilated ResNet trunks: the bottleneck of all of them, and the ImageNet network with a deep stem."""
+
+from collections.abc import Callable
 
 from mindspore import Tensor, nn, ops
 
-from src.models.layers import batch_norm, conv
+from src.models.layers import batch_norm, conv, kaiming_conv, trained_batch_norm
 
 EXPANSION = 4
 
 
 class Bottleneck(nn.Cell):
-    """1x1 (carries the stride), 3x3 (dilated), 1x1 to 4 x planes; names as in the original checkpoints."""
+    """1x1, 3x3 (dilated), 1x1 to 4 x planes; names as in the original checkpoints.
 
-    def __init__(self, in_channels: int, planes: int, *, stride: int = 1, dilation: int = 1, project: bool = False):
+    Args:
+        stride_on_3x3: which convolution carries the stride: Caffe's networks the first 1x1, the later ones the 3x3.
+        conv: makes a convolution of ``(in_channels, out_channels, kernel, *, stride, dilation)``.
+        norm: makes a norm of ``(channels)``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        planes: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        project: bool = False,
+        stride_on_3x3: bool = False,
+        conv: Callable[..., nn.Cell] = conv,
+        norm: Callable[[int], nn.Cell] = batch_norm,
+    ):
         super().__init__()
         out_channels = planes * EXPANSION
-        self.conv1 = conv(in_channels, planes, 1, stride=stride)
-        self.bn1 = batch_norm(planes)
-        self.conv2 = conv(planes, planes, 3, dilation=dilation)
-        self.bn2 = batch_norm(planes)
+        first, second = (1, stride) if stride_on_3x3 else (stride, 1)
+        self.conv1 = conv(in_channels, planes, 1, stride=first)
+        self.bn1 = norm(planes)
+        self.conv2 = conv(planes, planes, 3, stride=second, dilation=dilation)
+        self.bn2 = norm(planes)
         self.conv3 = conv(planes, out_channels, 1)
-        self.bn3 = batch_norm(out_channels)
+        self.bn3 = norm(out_channels)
         self.downsample = None
         if project:
-            shortcut = [conv(in_channels, out_channels, 1, stride=stride), batch_norm(out_channels)]
-            self.downsample = nn.SequentialCell(shortcut)
+            self.downsample = nn.SequentialCell([conv(in_channels, out_channels, 1, stride=stride), norm(out_channels)])
 
     def construct(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -31,8 +50,64 @@ class Bottleneck(nn.Cell):
         return ops.relu(self.bn3(self.conv3(y)) + shortcut)
 
 
-def make_stage(in_channels: int, planes: int, depth: int, *, stride: int, dilation: int) -> nn.SequentialCell:
-    """``depth`` bottlenecks; the first one strides and projects. All of them have the stage's dilation."""
-    blocks = [Bottleneck(in_channels, planes, stride=stride, dilation=dilation, project=True)]
-    blocks += [Bottleneck(planes * EXPANSION, planes, dilation=dilation) for _ in range(depth - 1)]
+def make_stage(
+    in_channels: int,
+    planes: int,
+    depth: int,
+    *,
+    stride: int,
+    dilation: int,
+    first_dilation: int | None = None,
+    **kind,
+) -> nn.SequentialCell:
+    """``depth`` bottlenecks; the first one strides and projects.
+
+    Args:
+        first_dilation: of the first bottleneck, if it is not the stage's.
+        kind: ``stride_on_3x3``, ``conv`` and ``norm`` of every bottleneck.
+    """
+    first = dilation if first_dilation is None else first_dilation
+    blocks = [Bottleneck(in_channels, planes, stride=stride, dilation=first, project=True, **kind)]
+    blocks += [Bottleneck(planes * EXPANSION, planes, dilation=dilation, **kind) for _ in range(depth - 1)]
     return nn.SequentialCell(blocks)
+
+
+class DeepStemResNet(nn.Cell):
+    """Image (N, 3, H, W) -> the outputs of its stages: 4, 8, 16 and 32 x ``width`` channels, the last three at 1/8.
+
+    Three 3x3 convolutions instead of one 7x7; the stride is on the 3x3; the last two stages are dilated instead of
+    striding, their first bottleneck half as much as the others. Known as v1s (PyTorch-Encoding, GluonCV).
+    """
+
+    def __init__(self, depths: tuple[int, int, int, int] = (3, 4, 6, 3), width: int = 64):
+        super().__init__()
+        self.conv1 = nn.SequentialCell(
+            [
+                kaiming_conv(3, width, 3, stride=2),
+                trained_batch_norm(width),
+                nn.ReLU(),
+                kaiming_conv(width, width, 3),
+                trained_batch_norm(width),
+                nn.ReLU(),
+                kaiming_conv(width, 2 * width, 3),
+            ]
+        )
+        self.bn1 = trained_batch_norm(2 * width)
+        self.maxpool = nn.MaxPool2d(3, stride=2, pad_mode="pad", padding=1)
+        kind = {"stride_on_3x3": True, "conv": kaiming_conv, "norm": trained_batch_norm}
+        channels = [width * EXPANSION * 2**k for k in range(4)]
+        self.layer1 = make_stage(2 * width, width, depths[0], stride=1, dilation=1, **kind)
+        self.layer2 = make_stage(channels[0], 2 * width, depths[1], stride=2, dilation=1, **kind)
+        self.layer3 = make_stage(channels[1], 4 * width, depths[2], stride=1, dilation=2, first_dilation=1, **kind)
+        self.layer4 = make_stage(channels[2], 8 * width, depths[3], stride=1, dilation=4, first_dilation=2, **kind)
+
+    def construct(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        half = self.to_layer2(image)
+        layer3 = self.layer3(half[1])
+        return (*half, layer3, self.layer4(layer3))
+
+    def to_layer2(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The first two stages alone."""
+        x = self.maxpool(ops.relu(self.bn1(self.conv1(image))))
+        layer1 = self.layer1(x)
+        return layer1, self.layer2(layer1)

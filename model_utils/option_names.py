@@ -1,0 +1,35 @@
+"""Options of ICNet's original under their own names."""
+
+from typing import Any
+
+from model_utils.errors import UserError
+
+BACKBONES = {"resnet50": "3,4,6,3", "resnet101": "3,4,23,3", "resnet152": "3,8,36,3"}
+# Their name -> the keys of this project that they set.
+OTHER_NAMES = {
+    "cityscapes_root": ("data_dir_target",),
+    "backbone": ("depths",),
+    "train_batch_size": ("batch_size",),
+    "init_lr": ("learning_rate",),
+    "epochs": ("num_steps", "num_steps_stop"),
+}
+
+
+def in_own_names(raw: dict[str, Any], where: object) -> dict[str, Any]:
+    """The same values under this project's keys; ``epochs`` also sets the unit, ``backbone`` stands for its depths.
+
+    Raises:
+        UserError: a backbone that is not offered, or a key that is set twice under different names.
+    """
+    values: dict[str, Any] = {}
+    for key, value in raw.items():
+        if key == "backbone" and value not in BACKBONES:
+            raise UserError(f"{where}: backbone must be one of {', '.join(BACKBONES)}, not '{value}'")
+        own = dict.fromkeys(OTHER_NAMES.get(key, (key,)), BACKBONES[value] if key == "backbone" else value)
+        if key == "epochs":
+            own["count_in"] = "epochs"
+        twice = sorted(own.keys() & values.keys())
+        if twice:
+            raise UserError(f"{where}: '{key}' sets {twice[0]}, which is set already; remove one of them")
+        values.update(own)
+    return values

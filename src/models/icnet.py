@@ -1,0 +1,154 @@
+"""ICNet: three resolutions of one image through one trunk, fused coarse to fine, for speed."""
+
+from typing import ClassVar
+
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from src.models.layers import plain_conv, resize_to, trained_batch_norm
+from src.models.resnet import DeepStemResNet
+
+BINS = (1, 2, 3, 6)
+
+
+class ICNet(nn.Cell):
+    """RGB image (N, 3, H, W), ImageNet-normalised -> raw logits ``(full, 1/4, 1/8, 1/16)``, each with ``num_classes``.
+
+    The first is the prediction; training compares the other three with labels. For H and W that are multiples of 32
+    every scale is exact. Any other size works: ``full`` then has 8 x ceil(H / 8) rows, as in the original, and covers
+    the same image, so that whoever needs H rows resizes it with aligned corners (evaluation does).
+
+    Source: Zhao et al., ICNet (ECCV 2018), in the form of ICNet-pytorch, which is wider than the paper's network and
+    runs the whole trunk on the image of half size as well. Only the second stage is used of that pass; while training
+    the other two run for their batch norm's running statistics alone, which see both sizes at every step as in the
+    original. In evaluation they are skipped.
+
+    Args:
+        depths: bottlenecks per stage of the trunk.
+        width: channels of its stem; the fused maps have twice as many.
+    """
+
+    PREDICTION: ClassVar = 0  # which of the outputs is the prediction
+    # What weight files need to know, see src.checkpoint.load_weights. The trunk's ImageNet weights have bare names.
+    RANDOM_AT_START: ClassVar = ("conv_sub1.", "head.")
+    ALIASES: ClassVar = {
+        name: f"pretrained.{name}" for name in ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc")
+    }
+    NOT_USED: ClassVar = ("pretrained.fc.",)
+    FOREIGN: ClassVar = {
+        "pretrained.conv1.weight": "this ResNet has a 7x7 stem as torchvision's; give resnet50-25c4b509.pth",
+        "pretrained.conv1.0.weight": "this ResNet has a stem of other widths; give resnet50-25c4b509.pth",
+        "head.cff_12.conv_low.0.weight": "this ICNet fuses other maps and has no pyramid pooling; give one of "
+        "ICNet-pytorch's files",
+    }
+
+    def __init__(self, num_classes: int = 19, *, depths: tuple[int, int, int, int] = (3, 4, 6, 3), width: int = 64):
+        super().__init__()
+        self.conv_sub1 = nn.SequentialCell(
+            [ConvNormReLU(3, width // 2), ConvNormReLU(width // 2, width // 2), ConvNormReLU(width // 2, width)]
+        )
+        self.pretrained = DeepStemResNet(depths, width)
+        self.head = Head(num_classes, width)
+
+    def construct(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        height, width = image.shape[-2:]
+        sub1 = self.conv_sub1(image)  # 1/8
+        # Half size first: the running statistics depend on the order.
+        sub2 = self._layer2(resize_to(image, (height // 2, width // 2)))  # 1/16
+        sub4 = self.pretrained(resize_to(image, (height // 4, width // 4)))[-1]  # 1/32
+        return self.head(sub1, sub2, pyramid_pooling(sub4))
+
+    def _layer2(self, image: Tensor) -> Tensor:
+        if self.training:
+            return self.pretrained(image)[1]
+        return self.pretrained.to_layer2(image)[1]
+
+    def heads(self) -> list[nn.Cell]:
+        """The cells that learn faster than the trunk."""
+        return [self.conv_sub1, self.head]
+
+
+class ConvNormReLU(nn.Cell):
+    """Halves the size."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.conv = plain_conv(in_channels, out_channels, 3, stride=2)
+        self.bn = trained_batch_norm(out_channels)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return ops.relu(self.bn(self.conv(x)))
+
+
+class Fusion(nn.Cell):
+    """Cascade feature fusion (section 3.3): (low, high) -> (fused map, auxiliary logits), both of high's size.
+
+    low is enlarged and then convolved, which ``convolve_enlarged`` does in another order.
+    """
+
+    def __init__(self, low_channels: int, high_channels: int, channels: int, num_classes: int):
+        super().__init__()
+        self.conv_low = nn.SequentialCell(
+            [plain_conv(low_channels, channels, 3, dilation=2), trained_batch_norm(channels)]
+        )
+        self.conv_high = nn.SequentialCell([plain_conv(high_channels, channels, 1), trained_batch_norm(channels)])
+        self.conv_low_cls = plain_conv(channels, num_classes, 1)
+
+    def construct(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        conv, norm = self.conv_low
+        low = norm(convolve_enlarged(low, conv.weight, high.shape[-2:], dilation=2))
+        return ops.relu(low + self.conv_high(high)), self.conv_low_cls(low)
+
+
+class Head(nn.Cell):
+    """Maps at 1/8, 1/16 and 1/32 -> the four logits."""
+
+    def __init__(self, num_classes: int, width: int):
+        super().__init__()
+        self.cff_12 = Fusion(2 * width, width, 2 * width, num_classes)
+        self.cff_24 = Fusion(32 * width, 8 * width, 2 * width, num_classes)
+        self.conv_cls = plain_conv(2 * width, num_classes, 1)
+
+    def construct(self, sub1: Tensor, sub2: Tensor, sub4: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        fused, logits16 = self.cff_24(sub4, sub2)
+        fused, logits8 = self.cff_12(fused, sub1)
+        height, width = fused.shape[-2:]
+        # A 1x1 convolution and a resize commute; the small map is the cheaper one to convolve.
+        logits4 = resize_to(self.conv_cls(fused), (2 * height, 2 * width))
+        return resize_to(logits4, (8 * height, 8 * width)), logits4, logits8, logits16
+
+
+def pyramid_pooling(x: Tensor) -> Tensor:
+    """The map plus its means over 1, 2 x 2, 3 x 3 and 6 x 6 windows, enlarged again; no parameters."""
+    size = x.shape[-2:]
+    y = x
+    for bins in BINS:
+        y = y + resize_to(ops.adaptive_avg_pool2d(x, bins), size)
+    return y
+
+
+def convolve_enlarged(x: Tensor, weight: Tensor, size: tuple[int, int], dilation: int) -> Tensor:
+    """A padded 3x3 convolution of ``resize_to(x, size)``, computed at the small size with a quarter of the arithmetic.
+
+    A resize mixes pixels and a 1x1 convolution mixes channels, so they commute: the nine taps are 1x1 convolutions of
+    the small map. To enlarge them, shift each to its place and sum them up takes one matrix product per axis.
+
+    x (N, C, h, w), weight (O, C, 3, 3) -> (N, O, *size).
+    """
+    (count, channels, height, width), out_channels = x.shape, weight.shape[0]
+    taps = ops.conv2d(x, weight.transpose(2, 3, 0, 1).reshape((9 * out_channels, channels, 1, 1)))
+    taps = taps.reshape((count, 3, 3, out_channels, height, width))
+    taps = taps.transpose(0, 1, 3, 4, 2, 5).reshape((-1, 3 * width))  # the taps of a row side by side
+    rows = ops.matmul(taps, enlarging_taps(width, size[1], dilation).T)
+    rows = rows.reshape((count, 3, out_channels, height, size[1])).transpose(0, 2, 1, 3, 4)
+    return ops.matmul(enlarging_taps(height, size[0], dilation), rows.reshape((count, out_channels, -1, size[1])))
+
+
+@ops.constexpr
+def enlarging_taps(length: int, new_length: int, dilation: int) -> Tensor:
+    """(new_length, 3 * length): what each of three taps adds to a pixel of the enlarged axis; nothing from outside."""
+    place = np.arange(new_length)[:, None] * (max(length - 1, 0) / max(new_length - 1, 1))  # aligned corners
+    enlarge = np.maximum(0, 1 - np.abs(place - np.arange(length)))
+    padded = np.pad(enlarge, ((dilation, dilation), (0, 0)))
+    taps = [padded[dilation * tap : dilation * tap + new_length] for tap in range(3)]
+    return Tensor(np.concatenate(taps, axis=1).astype(np.float32))
