@@ -66,6 +66,8 @@ def load_weights(network: nn.Cell, path: str | Path, may_miss: tuple[str, ...] =
     known = {**{original_name(name): name for name in wanted}, **{name: name for name in wanted}}
 
     values = _without_prefix(values, "module.")
+    if hasattr(network, "from_published"):  # names and formats of its own
+        values = network.from_published(values)
     values = _renamed(values, getattr(network, "ALIASES", {}))
     random_parts = getattr(network, "RANDOM_AT_START", ())
     is_initial = bool(random_parts) and not any(name in known for name in values) and _common_word(values) is not None

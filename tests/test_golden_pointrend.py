@@ -73,7 +73,7 @@ def shapes() -> dict[str, tuple[int, ...]]:
 
 def formula_array(rank: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
     """The formula's weights: standard normal values of a seed that is the name's rank, scaled by kind."""
-    s = np.random.RandomState(1000 + rank).standard_normal(math.prod(shape)).reshape(shape)  # noqa: NPY002
+    s = np.random.RandomState(1000 + rank).standard_normal(math.prod(shape)).reshape(shape)
     if name.endswith("running_var"):
         values = 1 + 0.2 * np.abs(s)
     elif name.endswith("running_mean"):
@@ -193,7 +193,8 @@ def test_formula(weights, network, compiled):
     image, label = formula_scene()
     coarse, fine, first, second = inferred(network, image, compiled)
     levels = network.backbone(tensor(image))
-    maps = {"stem": network.backbone.bottom_up.stem(tensor(image)), **dict(zip(("p2", "p3", "p4", "p5"), levels))}
+    maps = dict(zip(("p2", "p3", "p4", "p5"), levels, strict=True))
+    maps["stem"] = network.backbone.bottom_up.stem(tensor(image))
     maps = {**{name: value.asnumpy() for name, value in maps.items()}, "coarse": coarse, "fine": fine}
     for name, expected in FORMULA_MAPS.items():
         value = maps[name].astype(np.float64)

@@ -5,9 +5,11 @@ parameters follow the published checkpoints.
 """
 
 import mindspore as ms
+import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import HeNormal, Normal, initializer
 
+from src.models.caffe2_names import from_caffe2, is_caffe2
 from src.models.fpn import EXPANSION, FPN
 from src.points import sample_points, uncertain_pixels, uncertain_points
 
@@ -34,7 +36,7 @@ class Twice(nn.Cell):
 
 
 class CoarseHead(nn.Cell):
-    """p2, p3, p4, p5 -> raw logits (N, num_classes, H/4, W/4): each level is brought to p2's size, then all are added."""
+    """p2, p3, p4, p5 -> raw logits (N, num_classes, H/4, W/4): each level grows to p2's size, then all are added."""
 
     def __init__(self, in_channels: int, channels: int, num_classes: int):
         super().__init__()
@@ -117,6 +119,13 @@ class PointRend(nn.Cell):
         self.points, self.train_points = points, train_points
         self.backbone = FPN(depths, width)
         self.sem_seg_head = Heads(width, num_classes)
+
+    @staticmethod
+    def from_published(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Arrays of a published file without those that are no weights; R-101.pkl's as initial weights."""
+        if is_caffe2(set(values)):
+            return {f"initial.{name}": value for name, value in from_caffe2(values).items()}
+        return {name: value for name, value in values.items() if name not in ("pixel_mean", "pixel_std")}
 
     def construct(self, image: Tensor) -> tuple[Tensor, Tensor]:
         coarse, fine, _, _ = self.refined(image)
