@@ -41,6 +41,8 @@ class Config:
     eval_set: str
     input_size: Size
     input_size_target: Size
+    short_sides: tuple[int, ...]
+    train_points: int
     on_missing: Literal["fail", "skip"]
     on_broken: Literal["fail", "skip"]
     num_workers: int
@@ -52,6 +54,12 @@ class Config:
     momentum: float
     weight_decay: float
     power: float
+    schedule: Literal["poly", "poly_early", "warmup_cosine", "step"]
+    warmup_steps: int
+    milestones: tuple[int, ...]
+    decay_norms: bool
+    amp_level: Literal["O0", "O1"]
+    loss_scale: float
     num_steps: int
     num_steps_stop: int
     parameter_groups: Literal["nominal", "published"]
@@ -78,6 +86,7 @@ class Config:
     output_size: Size
     flip: bool
     scales: tuple[float, ...]
+    points: int
     result_dir: str
     max_pictures: int
 
@@ -110,6 +119,10 @@ POSITIVE = [
     "output_size",
     "depths",
     "scales",
+    "short_sides",
+    "train_points",
+    "points",
+    "loss_scale",
 ]
 NOT_NEGATIVE = [
     "lambda_seg",
@@ -118,6 +131,8 @@ NOT_NEGATIVE = [
     "momentum",
     "weight_decay",
     "power",
+    "warmup_steps",
+    "milestones",
     "keep_snapshots",
     "eval_every",
     "eval_images",

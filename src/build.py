@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import mindspore as ms
@@ -9,15 +10,21 @@ from mindspore import nn
 
 from model_utils.config import Config
 from model_utils.device_adapter import Device
+from model_utils.errors import UserError
 from src.checkpoint import load_weights
-from src.dataset.cityscapes import list_cityscapes
+from src.dataset.augment_pointrend import load_eval_image, load_training_sample
+from src.dataset.cityscapes import LABEL_END, TRAIN_IDS_END, list_cityscapes
 from src.dataset.gta5 import list_gta5
 from src.dataset.loader import EvalDataset, create_stream
+from src.dataset.transforms import load_image
 from src.losses import self_information_view, softmax_view
 from src.methods.adversarial import make_adversarial_step
+from src.methods.pointrend import make_pointrend_step
 from src.methods.supervised import make_supervised_step
-from src.models import NETWORKS, Discriminator
-from src.optim import make_adam, make_sgd
+from src.models import NETWORKS, Discriminator, PointRend
+from src.models.pointrend import STRIDE, use_half_precision
+from src.optim import make_adam, make_rate, make_sgd
+from src.points import draws_needed
 from src.trainer import Step
 
 VIEWS = {"softmax": softmax_view, "self_information": self_information_view}
@@ -35,6 +42,8 @@ class Run:
 def build_network(config: Config) -> nn.Cell:
     """The network with the initial weights of ``random_seed``."""
     ms.set_seed(config.random_seed)
+    if config.network == "pointrend":
+        return _build_pointrend(config)
     return NETWORKS[config.network](
         num_classes=config.num_classes,
         aspp_branches=config.aspp_branches,
@@ -43,10 +52,31 @@ def build_network(config: Config) -> nn.Cell:
     )
 
 
+def _build_pointrend(config: Config) -> nn.Cell:
+    network = PointRend(
+        num_classes=config.num_classes,
+        depths=config.depths,
+        width=config.width,
+        points=config.points,
+        train_points=config.train_points,
+    )
+    return use_half_precision(network) if config.amp_level == "O1" else network
+
+
 def build_supervised(config: Config, device: Device) -> Run:
     """One labelled domain."""
     network = _restored(build_network(config), config.restore_from)
     optimizer = _make_sgd(config, network)
+    if config.network == "pointrend":
+        step = make_pointrend_step(
+            network,
+            optimizer,
+            iter_size=config.iter_size,
+            loss_scale=config.loss_scale if config.amp_level == "O1" else 1.0,
+            compiled=config.mode == "graph",
+            reduce_gradients=_reducer(optimizer.parameters, device),
+        )
+        return Run({"G": network}, {"G": optimizer}, step)
     step = make_supervised_step(
         network,
         optimizer,
@@ -85,6 +115,36 @@ def build_adversarial(config: Config, device: Device) -> Run:
         reduce_gradients_d=_reducer(optimizer_d.parameters, device),
     )
     return Run({"G": generator, "D1": d_aux, "D2": d_main}, {"G": optimizer_g, "D": optimizer_d}, step)
+
+
+def build_supervised_stream(config: Config, device: Device, start: int):
+    """Endless batches of the labelled domain that the network is made for; ``start`` batches are behind us."""
+    build = build_pointrend_stream if config.network == "pointrend" else build_source_stream
+    return build(config, device, start)
+
+
+def build_pointrend_stream(config: Config, device: Device, start: int):
+    """Endless (image, label, draws) batches of Cityscapes' training split, augmented."""
+    if any(n % STRIDE for n in config.input_size):
+        raise UserError(f"input_size: PointRend's crops must be multiples of {STRIDE}; give e.g. 1024,512")
+    samples = list_cityscapes(
+        config.target_root,
+        config.set,
+        _path(config.data_list),
+        on_missing=config.on_missing,
+        label_ends=(TRAIN_IDS_END, LABEL_END),
+    )
+    load = partial(
+        load_training_sample,
+        short_sides=config.short_sides,
+        crop=config.input_size,
+        draws=draws_needed(config.train_points),
+    )
+    options = _stream_options(config, device, start)
+    names = ("image", "label", "draws")
+    return create_stream(
+        samples, config.input_size, config.batch_size, with_label=True, load=load, names=names, **options
+    )
 
 
 def build_source_stream(config: Config, device: Device, start: int):
@@ -128,7 +188,8 @@ def build_domain_stream(config: Config, device: Device, start: int) -> DomainStr
 def build_eval_dataset(config: Config, limit: int = 0) -> EvalDataset:
     """(name, image, label) of the split that is evaluated; the first ``limit`` images, 0 = all."""
     samples = list_cityscapes(config.target_root, config.eval_set, None, with_labels=True, on_missing=config.on_missing)
-    return EvalDataset(samples[: limit or None], config.input_size_target)
+    load = load_eval_image if config.network == "pointrend" else load_image
+    return EvalDataset(samples[: limit or None], config.input_size_target, load=load)
 
 
 def _stream_options(config: Config, device: Device, start: int) -> dict:
@@ -152,6 +213,15 @@ def _make_sgd(config: Config, network: nn.Cell) -> nn.Cell:
         power=config.power,
         num_steps=config.num_steps,
         groups=config.parameter_groups,
+        decay_norms=config.decay_norms,
+        rate=make_rate(
+            config.schedule,
+            learning_rate=config.learning_rate,
+            num_steps=config.num_steps,
+            power=config.power,
+            warmup_steps=config.warmup_steps,
+            milestones=config.milestones,
+        ),
     )
 
 

@@ -41,8 +41,10 @@ def make_predictor(
     def forward(image):
         return network(image)[-1]
 
+    aligned = getattr(network, "ALIGNED_CORNERS", True)  # how it enlarges its own maps
+
     def enlarge(logits):
-        return ops.argmax(resize_to(logits, output_size), 1), logits
+        return ops.argmax(resize_to(logits, output_size, aligned), 1), logits
 
     def entropy(logits, size):
         return entropy_loss(resize_to(logits, size))

@@ -5,13 +5,31 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor
 
-from src.models import DeepLabMulti
-from src.optim import PolyAdam, PolySGD, make_sgd, poly_rate
+from src.models import DeepLabMulti, PointRend
+from src.optim import SGD, PolyAdam, make_rate, make_sgd, poly_rate
 
 
 def test_polynomial_rate():
     for iteration, rate in {0: 2.5e-4, 11925: 2.392414e-4, 120000: 1.387852e-4, 149999: 1.095968e-4}.items():
         assert float(poly_rate(2.5e-4, Tensor(iteration, ms.int32), 250000, 0.9)) == pytest.approx(rate, rel=1e-5)
+
+
+# 24 iterations an epoch; the published rates of epochs, and the published last digits of the poly schedule.
+SCHEDULES = {
+    ("warmup_cosine", 24): {0: 0.025, 23: 0.025, 24: 0.05, 48: 0.075, 72: 0.1, 1200: 0.08660089976, 4799: 6.3576717e-6},
+    ("warmup_cosine", 1): {0: 0.1 / 73, 71: 0.1 * 72 / 73, 72: 0.1, 2436: 0.05, 4800: 0},
+    ("poly_early", 1): {9: 0.1 * (1 - 10 / 4800) ** 0.9, 4799: 0},
+    ("poly", 1): {0: 0.1, 10: 0.1 * (1 - 10 / 4800) ** 0.9},
+}
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize(("schedule", "constant_for"), SCHEDULES)
+def test_schedules(schedule, constant_for, compiled):
+    rate = make_rate(schedule, learning_rate=0.1, num_steps=4800, warmup_steps=72, constant_for=constant_for)
+    rate = ms.jit(rate) if compiled else rate
+    for iteration, expected in SCHEDULES[schedule, constant_for].items():
+        assert float(rate(Tensor(iteration, ms.int32))) == pytest.approx(expected, rel=1e-4, abs=1e-9)
 
 
 def pytorchs_sgd(repeats: int, iterations: int) -> list[float]:
@@ -32,8 +50,8 @@ def pytorchs_sgd(repeats: int, iterations: int) -> list[float]:
 @pytest.mark.parametrize("repeats", [1, 3, 4])
 def test_sgd_steps_a_tensor_as_often_as_it_is_listed(repeats, compiled):
     weight = Parameter(Tensor([1.0], ms.float32), name="w")
-    rates = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.01, "power": 0.0, "num_steps": 100}
-    optimizer = PolySGD([weight], [1.0], [repeats], **rates)
+    rate = make_rate(learning_rate=0.1, power=0.0, num_steps=100)
+    optimizer = SGD([weight], [1.0], [repeats], rate=rate, momentum=0.9, weight_decay=0.01)
 
     def update(gradient):
         return optimizer((gradient,))
@@ -74,3 +92,28 @@ def test_number_of_parameters_and_sizes_of_the_full_network():
     learnt = [p for name, p in network.parameters_and_names() if ".moving_" not in name]
     assert sum(int(np.prod(p.shape)) for p in learnt) == 44601560
     assert len(list(network.get_parameters())) == 536
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_step_schedule_with_warmup(compiled):
+    published = {0: 1e-5, 1: 1.999e-5, 500: 5.005e-3, 999: 9.99001e-3, 1000: 1e-2, 39999: 1e-2, 40000: 1e-3}
+    published |= {54999: 1e-3, 55000: 1e-4, 64999: 1e-4}
+    options = {"learning_rate": 1e-2, "warmup_steps": 1000, "milestones": (40000, 55000)}
+    short = make_rate("step", num_steps=500, **options)  # the rise takes the whole run
+    rate = make_rate("step", num_steps=65000, **options)
+    constant = make_rate("step", num_steps=10, learning_rate=0.5)
+    if compiled:
+        short, rate, constant = ms.jit(short), ms.jit(rate), ms.jit(constant)
+    for iteration, expected in published.items():
+        assert float(rate(Tensor(iteration, ms.int32))) == pytest.approx(expected, rel=1e-5)
+    assert float(short(Tensor(250, ms.int32))) == pytest.approx(1e-2 * (0.001 * 0.5 + 0.5), rel=1e-5)
+    assert float(constant(Tensor(3, ms.int32))) == 0.5
+
+
+def test_norms_can_be_left_out_of_the_decay():
+    network = PointRend(3, depths=(1, 1, 1, 1), width=4)
+    optimizer = make_sgd(network, decay_norms=False)
+    decays = {p.name: decay for p, decay in zip(optimizer.parameters, optimizer.decays, strict=True)}
+    spared = [name for name, decay in decays.items() if decay == 0]
+    assert len(spared) == 14 and all("norm" in name for name in spared)
+    assert set(make_sgd(network).decays) == {5e-4}

@@ -4,7 +4,7 @@ The order of samples is a pure function of (seed, position), so a run can go on 
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,8 @@ from src.dataset.samples import Sample
 from src.dataset.transforms import Size, load_image, load_label, load_pair
 
 PREFETCH = 4  # evaluation images decoded ahead
+AUGMENTATION = 1  # keeps the random numbers of samples apart from those of their order
+Load = Callable[[Sample, np.random.Generator], tuple[np.ndarray, ...]]
 
 
 class SampleOrder:
@@ -40,10 +42,10 @@ class SampleOrder:
 class _Source:
     """Random access for MindData: sample number ``index`` of this rank -> arrays."""
 
-    def __init__(self, samples, size, order, first, rank, ranks, length, with_label, table, on_broken):
-        self._samples, self._size, self._order = samples, size, order
+    def __init__(self, samples, load, seed, first, rank, ranks, length, on_broken):
+        self._samples, self._load, self._order, self._seed = samples, load, SampleOrder(len(samples), seed), seed
         self._first, self._rank, self._ranks, self._length = first, rank, ranks, length
-        self._with_label, self._table, self._on_broken = with_label, table, on_broken
+        self._on_broken = on_broken
         self._lock = threading.Lock()
         self.broken: set[Path] = set()
         self.error: UserError | None = None
@@ -57,9 +59,7 @@ class _Source:
         for attempt in range(len(self._samples)):
             sample = self._samples[(number + attempt) % len(self._samples)]
             try:
-                if self._with_label:
-                    return load_pair(sample.image, sample.label, self._size, self._table)
-                return (load_image(sample.image, self._size),)
+                return self._load(sample, np.random.default_rng([self._seed, position, AUGMENTATION]))
             except UserError as error:
                 with self._lock:
                     self.broken.add(sample.image)
@@ -72,9 +72,8 @@ class _Source:
 class Stream:
     """Iterator of batches; ``broken`` holds the files that were skipped."""
 
-    def __init__(self, source: _Source, batch_size: int, workers: int):
+    def __init__(self, source: _Source, names: list[str], batch_size: int, workers: int):
         self._source = source
-        names = ["image", "label"] if source._with_label else ["image"]
         pipeline = minddata.GeneratorDataset(
             source, names, shuffle=False, num_parallel_workers=workers, python_multiprocessing=False
         )
@@ -115,6 +114,8 @@ def create_stream(
     workers: int = 2,
     on_broken: str = "fail",
     label_table: np.ndarray = TRAIN_ID,
+    load: Load | None = None,
+    names: tuple[str, ...] = (),
 ) -> Stream:
     """Batches ``start`` to ``batches - 1`` of this rank's endless shuffled sequence, decoded ahead by threads.
 
@@ -124,6 +125,8 @@ def create_stream(
         size: (height, width) of the delivered images and labels.
         on_broken: ``fail`` raises a damaged file's UserError; ``skip`` takes the next sample instead.
         label_table: (256,) id in the files -> trainId.
+        load: ``load(sample, rng)`` -> arrays, called ``names``, instead of the image and its label; ``size``,
+            ``with_label`` and ``label_table`` then mean nothing. ``rng`` depends on (seed, position) alone.
 
     Returns:
         Iterator of (image (N, 3, H, W) float32, label (N, H, W) int32), or of (image,) without labels.
@@ -131,19 +134,17 @@ def create_stream(
     Raises:
         UserError: from ``next``; a file is damaged, the label does not fit, ...
     """
-    source = _Source(
-        samples,
-        size,
-        SampleOrder(len(samples), seed),
-        start * batch_size,
-        rank,
-        ranks,
-        (batches - start) * batch_size,
-        with_label,
-        label_table,
-        on_broken,
-    )
-    return Stream(source, batch_size, workers)
+
+    def load_resized(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        if with_label:
+            return load_pair(sample.image, sample.label, size, label_table)
+        return (load_image(sample.image, size),)
+
+    length = (batches - start) * batch_size
+    source = _Source(samples, load or load_resized, seed, start * batch_size, rank, ranks, length, on_broken)
+    if load is None:
+        names = ("image", "label") if with_label else ("image",)
+    return Stream(source, list(names), batch_size, workers)
 
 
 class EvalDataset:
@@ -152,8 +153,14 @@ class EvalDataset:
     Can be iterated several times; the next images are decoded while one is in use.
     """
 
-    def __init__(self, samples: list[Sample], size: Size, label_table: np.ndarray = TRAIN_ID):
-        self.samples, self._size, self._table = samples, size, label_table
+    def __init__(
+        self,
+        samples: list[Sample],
+        size: Size,
+        label_table: np.ndarray = TRAIN_ID,
+        load: Callable[[Path, Size], np.ndarray] = load_image,
+    ):
+        self.samples, self._size, self._table, self._load_image = samples, size, label_table, load
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -168,4 +175,4 @@ class EvalDataset:
 
     def _load(self, sample: Sample) -> tuple[Sample, np.ndarray, np.ndarray | None]:
         label = load_label(sample.label, table=self._table) if sample.label else None
-        return sample, load_image(sample.image, self._size)[None], label
+        return sample, self._load_image(sample.image, self._size)[None], label

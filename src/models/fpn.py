@@ -5,10 +5,12 @@ Names follow the published checkpoints, in which a norm stands inside its convol
 
 import math
 
+import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import Constant, HeNormal, Uniform, initializer
 
 EXPANSION = 4
+HE_FAN_OUT = HeNormal(mode="fan_out", nonlinearity="relu")
 LEVELS = (2, 3, 4, 5)  # a level's maps are 1 / 2**level of the image
 
 
@@ -28,24 +30,41 @@ class FrozenNorm(nn.Cell):
         return scale, self.beta - self.moving_mean * scale
 
 
-class ConvFrozenNorm(nn.Conv2d):
-    """Bias-free convolution and its frozen norm, which is multiplied into the kernel: one pass over the map."""
+class Conv(nn.Conv2d):
+    """Bias-free convolution that keeps the size (at stride 1) and computes in ``compute_type``."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, **options):
+        super().__init__(
+            in_channels, out_channels, kernel, stride=stride, pad_mode="pad", padding=kernel // 2, **options
+        )
+        self.compute_type = ms.float32
+
+    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        return self.conv2d(x.astype(self.compute_type), weight.astype(self.compute_type))
+
+
+class ConvFrozenNorm(Conv):
+    """Convolution and its frozen norm, which is multiplied into the kernel: one pass over the map."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, *, stride: int = 1):
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel,
-            stride=stride,
-            pad_mode="pad",
-            padding=kernel // 2,
-            weight_init=HeNormal(mode="fan_out", nonlinearity="relu"),
-        )
+        super().__init__(in_channels, out_channels, kernel, stride=stride, weight_init=HE_FAN_OUT)
         self.norm = FrozenNorm(out_channels)
 
     def construct(self, x: Tensor) -> Tensor:
         scale, shift = self.norm()
-        return ops.bias_add(self.conv2d(x, self.weight * scale.reshape((-1, 1, 1, 1))), shift)
+        y = self.convolve(x, self.weight * scale.reshape((-1, 1, 1, 1)))
+        return ops.bias_add(y, shift.astype(y.dtype))
+
+
+class ConvBias(Conv):
+    """Convolution with a bias that starts at 0."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, *, weight_init):
+        super().__init__(in_channels, out_channels, kernel, has_bias=True, weight_init=weight_init, bias_init="zeros")
+
+    def construct(self, x: Tensor) -> Tensor:
+        y = self.convolve(x, self.weight)
+        return ops.bias_add(y, self.bias.astype(y.dtype))
 
 
 class Stem(nn.Cell):
@@ -124,18 +143,9 @@ class FPN(nn.Cell):
         return self.fpn_output2(m2), self.fpn_output3(m3), self.fpn_output4(m4), self.fpn_output5(m5)
 
 
-def _pyramid_conv(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:
+def _pyramid_conv(in_channels: int, out_channels: int, kernel: int) -> ConvBias:
     bound = math.sqrt(3 / (in_channels * kernel**2))
-    return nn.Conv2d(
-        in_channels,
-        out_channels,
-        kernel,
-        pad_mode="pad",
-        padding=kernel // 2,
-        has_bias=True,
-        weight_init=Uniform(bound),
-        bias_init="zeros",
-    )
+    return ConvBias(in_channels, out_channels, kernel, weight_init=Uniform(bound))
 
 
 def _twice(x: Tensor) -> Tensor:

@@ -41,6 +41,8 @@ def batch_norm(channels: int) -> nn.BatchNorm2d:
     return norm
 
 
-def resize_to(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear with aligned corners, as all UDA originals resize logits. (N, C, h, w) -> (N, C, *size)."""
-    return ops.interpolate(x, size=size, mode="bilinear", align_corners=True)
+def resize_to(x: Tensor, size: tuple[int, int], aligned: bool = True) -> Tensor:
+    """Bilinear, with aligned corners as all UDA originals resize logits, or without. (N, C, h, w) -> (N, C, *size)."""
+    if x.shape[-2:] == size:
+        return x
+    return ops.interpolate(x, size=size, mode="bilinear", align_corners=aligned)

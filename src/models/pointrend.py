@@ -7,25 +7,24 @@ parameters follow the published checkpoints.
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
-from mindspore.common.initializer import HeNormal, Normal, initializer
+from mindspore.common.initializer import Normal, initializer
 
 from src.models.caffe2_names import from_caffe2, is_caffe2
-from src.models.fpn import EXPANSION, FPN
+from src.models.fpn import EXPANSION, FPN, HE_FAN_OUT, Conv, ConvBias
 from src.points import sample_points, uncertain_pixels, uncertain_points
 
-HE_FAN_OUT = HeNormal(mode="fan_out", nonlinearity="relu")
 STRIDE = 32  # of the smallest map; images are padded to multiples of it
 
 
-class ConvGroupNorm(nn.Conv2d):
+class ConvGroupNorm(Conv):
     """3x3 convolution -> group norm (32 groups of 4 channels, at width 64) -> ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int):
-        super().__init__(in_channels, out_channels, 3, pad_mode="pad", padding=1, weight_init=HE_FAN_OUT)
+        super().__init__(in_channels, out_channels, 3, weight_init=HE_FAN_OUT)
         self.norm = nn.GroupNorm(out_channels // 4, out_channels)
 
     def construct(self, x: Tensor) -> Tensor:
-        return ops.relu(self.norm(self.conv2d(x, self.weight)))
+        return ops.relu(self.norm(self.convolve(x, self.weight).astype(ms.float32)))
 
 
 class Twice(nn.Cell):
@@ -44,9 +43,7 @@ class CoarseHead(nn.Cell):
         self.p3 = _enlarging(in_channels, channels, 1)
         self.p4 = _enlarging(in_channels, channels, 2)
         self.p5 = _enlarging(in_channels, channels, 3)
-        self.predictor = nn.Conv2d(
-            channels, num_classes, 1, has_bias=True, weight_init=HE_FAN_OUT, bias_init="zeros", pad_mode="valid"
-        )
+        self.predictor = ConvBias(channels, num_classes, 1, weight_init=HE_FAN_OUT)
 
     def construct(self, p2: Tensor, p3: Tensor, p4: Tensor, p5: Tensor) -> Tensor:
         return self.predictor(self.p2(p2) + self.p3(p3) + self.p4(p4) + self.p5(p5))
@@ -57,11 +54,13 @@ class PointLinear(nn.Cell):
 
     def __init__(self, in_channels: int, out_channels: int, weight_init):
         super().__init__()
+        self.compute_type = ms.float32
         self.weight = Parameter(initializer(weight_init, (out_channels, in_channels, 1)), name="weight")
         self.bias = Parameter(initializer("zeros", (out_channels,)), name="bias")
 
     def construct(self, x: Tensor) -> Tensor:
-        return ops.matmul(self.weight.squeeze(2), x) + self.bias.reshape((-1, 1))
+        kind = self.compute_type
+        return ops.matmul(self.weight.squeeze(2).astype(kind), x.astype(kind)) + self.bias.reshape((-1, 1)).astype(kind)
 
 
 class PointHead(nn.Cell):
@@ -104,6 +103,7 @@ class PointRend(nn.Cell):
         train_points: per image on which the point head is trained.
     """
 
+    ALIGNED_CORNERS = False  # when its logits are enlarged
     RANDOM_AT_START = ("backbone.fpn_", "sem_seg_head.")  # parts that initial checkpoints do not hold
 
     def __init__(
@@ -126,6 +126,10 @@ class PointRend(nn.Cell):
         if is_caffe2(set(values)):
             return {f"initial.{name}": value for name, value in from_caffe2(values).items()}
         return {name: value for name, value in values.items() if name not in ("pixel_mean", "pixel_std")}
+
+    def heads(self) -> list[nn.Cell]:
+        """The cells that learn faster than the trunk: none."""
+        return []
 
     def construct(self, image: Tensor) -> tuple[Tensor, Tensor]:
         coarse, fine, _, _ = self.refined(image)
@@ -171,6 +175,14 @@ class PointRend(nn.Cell):
     def _at_points(self, coarse: Tensor, features: Tensor, points: Tensor) -> Tensor:
         logits = self.sem_seg_head.point_head(sample_points(features, points), sample_points(coarse, points))
         return logits.astype(ms.float32)
+
+
+def use_half_precision(network: PointRend) -> PointRend:
+    """Convolutions and the point head in float16 (O1); weights, the heads' norms and sampling stay float32."""
+    for _, cell in network.cells_and_names():
+        if hasattr(cell, "compute_type"):
+            cell.compute_type = ms.float16
+    return network
 
 
 def enlarge(x: Tensor, factor: int) -> Tensor:
