@@ -24,7 +24,8 @@ def evaluate_checkpoint(config: Config) -> None:
     """Writes everything into ``result_dir`` and prints the owner's table."""
     from tqdm import tqdm
 
-    from src.build import build_eval_dataset, build_network
+    from src.boundary import BoundaryScore
+    from src.build import build_eval_dataset, build_network, build_refinement_report
     from src.checkpoint import load_weights
     from src.dataset.labels import CLASS_NAMES
     from src.evaluate import evaluate, make_predictor
@@ -39,13 +40,28 @@ def evaluate_checkpoint(config: Config) -> None:
     predict = make_predictor(
         network, config.output_size, flip=config.flip, scales=config.scales, compiled=config.mode == "graph"
     )
+    boundary = BoundaryScore(config.num_classes, config.boundary_width)
+    refinement = build_refinement_report(config, network) if config.network == "pointrend" else None
+
+    def each(number, sample, label, guess):
+        folder.add(number, sample, label, guess)
+        if config.boundary_width and label is not None:
+            boundary.add(label, guess)
+        if refinement:
+            refinement.add(number, sample, label, guess)
+
     progress = tqdm(dataset, desc="evaluation", unit="image")
-    result = evaluate(network, predict, progress, config.num_classes, folder.add)
-    extra = {"checkpoint": config.restore_from, "mean_entropy": result.mean_entropy, "images": folder.images}
+    result = evaluate(network, predict, progress, config.num_classes, each)
+    more = refinement.scores() if refinement else {}
+    if config.boundary_width:
+        more = {"boundary_width": boundary.width, "boundary_miou": 100 * boundary.confusion.mean_iou(), **more}
+    extra = {"checkpoint": config.restore_from, "mean_entropy": result.mean_entropy, "images": folder.images, **more}
     write_scores(folder.root, result.confusion, CLASS_NAMES, extra)
     plot_confusion(result.confusion.counts, CLASS_NAMES, folder.root / "confusion.png")
     print(format_table(result.confusion, CLASS_NAMES))
     print(f"pixel accuracy {100 * result.confusion.pixel_accuracy():.2f}, mean entropy {result.mean_entropy:.4f}")
+    if more:
+        print(", ".join(f"{name} {value:.2f}" for name, value in more.items()))
     print(f"written to {folder.root}")
 
 

@@ -87,6 +87,7 @@ class Config:
     flip: bool
     scales: tuple[float, ...]
     points: int
+    boundary_width: int
     result_dir: str
     max_pictures: int
 
@@ -132,6 +133,7 @@ NOT_NEGATIVE = [
     "weight_decay",
     "power",
     "warmup_steps",
+    "boundary_width",
     "milestones",
     "keep_snapshots",
     "eval_every",

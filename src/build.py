@@ -25,6 +25,7 @@ from src.models import NETWORKS, Discriminator, PointRend
 from src.models.pointrend import STRIDE, use_half_precision
 from src.optim import make_adam, make_rate, make_sgd
 from src.points import draws_needed
+from src.refinement import RefinementReport
 from src.trainer import Step
 
 VIEWS = {"softmax": softmax_view, "self_information": self_information_view}
@@ -190,6 +191,20 @@ def build_eval_dataset(config: Config, limit: int = 0) -> EvalDataset:
     samples = list_cityscapes(config.target_root, config.eval_set, None, with_labels=True, on_missing=config.on_missing)
     load = load_eval_image if config.network == "pointrend" else load_image
     return EvalDataset(samples[: limit or None], config.input_size_target, load=load)
+
+
+def build_refinement_report(config: Config, network: nn.Cell) -> RefinementReport:
+    """What refinement changes, for an evaluation of PointRend."""
+    return RefinementReport(
+        network,
+        partial(load_eval_image, size=config.input_size_target),
+        classes=config.num_classes,
+        output_size=config.output_size,
+        boundary_width=config.boundary_width,
+        folder=Path(config.result_dir) / "points",
+        pictures=config.max_pictures,
+        compiled=config.mode == "graph",
+    )
 
 
 def _stream_options(config: Config, device: Device, start: int) -> dict:
