@@ -18,11 +18,11 @@ def main(argv: list[str] | None = None) -> None:
     device = start_device(
         config.device, device_id=config.device_id, threads=config.threads, deterministic=config.deterministic
     )
-    from src.build import build_supervised, build_supervised_stream
+    from src.build import build_labelled_stream, build_supervised
     from src.training import run_training
 
     run_training(
-        config, device, build_supervised(config, device), lambda start: build_supervised_stream(config, device, start)
+        config, device, build_supervised(config, device), lambda start: build_labelled_stream(config, device, start)
     )
 
 

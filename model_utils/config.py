@@ -21,7 +21,7 @@ class Config:
     """All keys of ``advnet_config.yaml``, which says what each one means and holds its default."""
 
     method: Literal["adversarial", "supervised"]
-    network: str
+    network: Literal["deeplab_multi", "pointrend"]
     num_classes: int
     aspp_branches: Literal[2, 4]
     depths: tuple[int, ...]

@@ -12,11 +12,11 @@ from model_utils.config import Config
 from model_utils.device_adapter import Device
 from model_utils.errors import UserError
 from src.checkpoint import load_weights
-from src.dataset.augment_pointrend import load_eval_image, load_training_sample
+from src.dataset.augment_pointrend import load_training_sample, to_pointrend_input
 from src.dataset.cityscapes import LABEL_END, TRAIN_IDS_END, list_cityscapes
 from src.dataset.gta5 import list_gta5
 from src.dataset.loader import EvalDataset, create_stream
-from src.dataset.transforms import load_image
+from src.dataset.transforms import to_network_input
 from src.losses import self_information_view, softmax_view
 from src.methods.adversarial import make_adversarial_step
 from src.methods.pointrend import make_pointrend_step
@@ -28,6 +28,7 @@ from src.points import draws_needed
 from src.refinement import RefinementReport
 from src.trainer import Step
 
+TO_INPUT = {"deeplab_multi": to_network_input, "pointrend": to_pointrend_input}  # what a network's images look like
 VIEWS = {"softmax": softmax_view, "self_information": self_information_view}
 
 
@@ -118,7 +119,7 @@ def build_adversarial(config: Config, device: Device) -> Run:
     return Run({"G": generator, "D1": d_aux, "D2": d_main}, {"G": optimizer_g, "D": optimizer_d}, step)
 
 
-def build_supervised_stream(config: Config, device: Device, start: int):
+def build_labelled_stream(config: Config, device: Device, start: int):
     """Endless batches of the labelled domain that the network is made for; ``start`` batches are behind us."""
     build = build_pointrend_stream if config.network == "pointrend" else build_source_stream
     return build(config, device, start)
@@ -189,15 +190,14 @@ def build_domain_stream(config: Config, device: Device, start: int) -> DomainStr
 def build_eval_dataset(config: Config, limit: int = 0) -> EvalDataset:
     """(name, image, label) of the split that is evaluated; the first ``limit`` images, 0 = all."""
     samples = list_cityscapes(config.target_root, config.eval_set, None, with_labels=True, on_missing=config.on_missing)
-    load = load_eval_image if config.network == "pointrend" else load_image
-    return EvalDataset(samples[: limit or None], config.input_size_target, load=load)
+    return EvalDataset(samples[: limit or None], config.input_size_target, to_input=TO_INPUT[config.network])
 
 
 def build_refinement_report(config: Config, network: nn.Cell) -> RefinementReport:
     """What refinement changes, for an evaluation of PointRend."""
     return RefinementReport(
         network,
-        partial(load_eval_image, size=config.input_size_target),
+        partial(to_pointrend_input, size=config.input_size_target),
         classes=config.num_classes,
         output_size=config.output_size,
         boundary_width=config.boundary_width,

@@ -10,9 +10,11 @@ from PIL import Image
 
 from src.boundary import BoundaryScore
 from src.dataset.samples import Sample
+from src.dataset.transforms import read_bgr
 from src.metrics import Confusion
 from src.models import PointRend
 from src.models.layers import resize_to
+from src.models.pointrend import cut, enlarge
 from src.pictures import save_image
 
 HALF_COLOR, FULL_COLOR = (0, 170, 255), (255, 60, 0)  # RGB of the first and the second refinement's points
@@ -22,7 +24,7 @@ class RefinementReport:
     """Collects, image by image, what the coarse head alone would have predicted and which pixels were refined.
 
     Args:
-        load: path -> network input (3, H, W).
+        to_input: image (H, W, 3) uint8 BGR -> network input (3, H, W).
         output_size: (height, width) at which predictions are compared with labels.
         boundary_width: of the band in which scores are counted, in pixels; 0 leaves the scores out.
         pictures: images of which ``FOLDER/NAME.png`` is drawn.
@@ -31,7 +33,7 @@ class RefinementReport:
     def __init__(
         self,
         network: PointRend,
-        load: Callable[[Path], np.ndarray],
+        to_input: Callable[[np.ndarray], np.ndarray],
         *,
         classes: int,
         output_size: tuple[int, int],
@@ -40,15 +42,14 @@ class RefinementReport:
         pictures: int,
         compiled: bool = True,
     ):
-        self._load, self._folder, self._pictures = load, folder, pictures
+        self._to_input, self._folder, self._pictures = to_input, folder, pictures
         self._whole = Confusion(classes)
         self._band = BoundaryScore(classes, boundary_width) if boundary_width else None
 
         def forward(image):
             coarse, _, first, second = network.refined(image)
             # The coarse map covers the filled-up image.
-            size = coarse.shape[2] * 4, coarse.shape[3] * 4
-            guess = resize_to(coarse, size, False)[:, :, : image.shape[2], : image.shape[3]]
+            guess = cut(enlarge(coarse, 4), image.shape[-2:])
             return ops.argmax(resize_to(guess, output_size, False), 1), first, second
 
         self._run = ms.jit(forward) if compiled else forward
@@ -58,7 +59,7 @@ class RefinementReport:
         is_scored = self._band is not None and label is not None
         if not is_scored and number >= self._pictures:
             return
-        image = self._load(sample.image)
+        image = self._to_input(read_bgr(sample.image))
         coarse, first, second = (value.asnumpy()[0] for value in self._run(ms.Tensor(image[None])))
         if is_scored:
             self._whole.add(label, coarse)

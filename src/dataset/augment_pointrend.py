@@ -4,8 +4,6 @@ Every step is a function of arrays and an ``np.random.Generator``, in the order 
 (H, W, 3) uint8 BGR, labels (H, W) uint8 trainIds. Sources: PointRend's Cityscapes recipe; Liu et al., SSD (ECCV 2016).
 """
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 from PIL import Image
@@ -45,10 +43,9 @@ def load_training_sample(
     return fill_up(to_input(image), crop, 0.0), fill_up(label, crop, IGNORE).astype(np.int32), points
 
 
-def load_eval_image(path: Path, size: Size) -> np.ndarray:
-    """File -> network input (3, *size) float32, bilinear when it has another size. Raises UserError when damaged."""
-    image = read_bgr(path)
-    return to_input(resized_part(image, size, (0, 0), size))
+def to_pointrend_input(bgr: np.ndarray, size: Size) -> np.ndarray:
+    """(H, W, 3) uint8 BGR -> (3, *size) float32, bilinear when it has another size, mean subtracted."""
+    return to_input(resized_part(bgr, size, (0, 0), size))
 
 
 def resized_size(size: Size, short_side: int, longest: int = LONGEST) -> Size:

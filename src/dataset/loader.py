@@ -1,6 +1,7 @@
 """Batches for training and images for evaluation.
 
-The order of samples is a pure function of (seed, position), so a run can go on at any position without replaying.
+The order of samples, and the random numbers of a sample, are pure functions of (seed, position), so a run can go on at
+any position without replaying.
 """
 
 import threading
@@ -16,11 +17,14 @@ import numpy as np
 from model_utils.errors import UserError
 from src.dataset.labels import TRAIN_ID
 from src.dataset.samples import Sample
-from src.dataset.transforms import Size, load_image, load_label, load_pair
+from src.dataset.transforms import Size, load_label, read_bgr, to_network_input
+
+# image (H, W, 3) bytes, label (H, W), random numbers -> the same, of the size that the stream delivers
+Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+Load = Callable[[Sample, np.random.Generator], tuple[np.ndarray, ...]]
+ToInput = Callable[[np.ndarray, Size], np.ndarray]  # BGR bytes (H, W, 3), size -> network input (3, *size)
 
 PREFETCH = 4  # evaluation images decoded ahead
-AUGMENTATION = 1  # keeps the random numbers of samples apart from those of their order
-Load = Callable[[Sample, np.random.Generator], tuple[np.ndarray, ...]]
 
 
 class SampleOrder:
@@ -42,8 +46,9 @@ class SampleOrder:
 class _Source:
     """Random access for MindData: sample number ``index`` of this rank -> arrays."""
 
-    def __init__(self, samples, load, seed, first, rank, ranks, length, on_broken):
-        self._samples, self._load, self._order, self._seed = samples, load, SampleOrder(len(samples), seed), seed
+    def __init__(self, samples, load: Callable, seed, first, rank, ranks, length, on_broken):
+        self._samples, self._load, self._seed = samples, load, seed
+        self._order = SampleOrder(len(samples), seed)
         self._first, self._rank, self._ranks, self._length = first, rank, ranks, length
         self._on_broken = on_broken
         self._lock = threading.Lock()
@@ -59,7 +64,7 @@ class _Source:
         for attempt in range(len(self._samples)):
             sample = self._samples[(number + attempt) % len(self._samples)]
             try:
-                return self._load(sample, np.random.default_rng([self._seed, position, AUGMENTATION]))
+                return self._load(sample, np.random.default_rng([self._seed, position, 1 + attempt]))
             except UserError as error:
                 with self._lock:
                     self.broken.add(sample.image)
@@ -114,6 +119,8 @@ def create_stream(
     workers: int = 2,
     on_broken: str = "fail",
     label_table: np.ndarray = TRAIN_ID,
+    to_input: ToInput = to_network_input,
+    augment: Augment | None = None,
     load: Load | None = None,
     names: tuple[str, ...] = (),
 ) -> Stream:
@@ -125,8 +132,10 @@ def create_stream(
         size: (height, width) of the delivered images and labels.
         on_broken: ``fail`` raises a damaged file's UserError; ``skip`` takes the next sample instead.
         label_table: (256,) id in the files -> trainId.
-        load: ``load(sample, rng)`` -> arrays, called ``names``, instead of the image and its label; ``size``,
-            ``with_label`` and ``label_table`` then mean nothing. ``rng`` depends on (seed, position) alone.
+        to_input: makes a network's input of an image.
+        augment: changes images and labels and brings them to ``size``; without it they are resized.
+        load: makes arrays, called ``names``, of a sample in its own way; ``size``, ``with_label``, ``label_table``,
+            ``to_input`` and ``augment`` then mean nothing.
 
     Returns:
         Iterator of (image (N, 3, H, W) float32, label (N, H, W) int32), or of (image,) without labels.
@@ -136,9 +145,13 @@ def create_stream(
     """
 
     def load_resized(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        if with_label:
-            return load_pair(sample.image, sample.label, size, label_table)
-        return (load_image(sample.image, size),)
+        image = read_bgr(sample.image)
+        if not with_label:
+            return (to_input(image, size),)
+        label = load_label(sample.label, None if augment else size, label_table, image_size=image.shape[:2])
+        if augment:
+            image, label = augment(image, label, rng)
+        return to_input(image, size), label.astype(np.int32)
 
     length = (batches - start) * batch_size
     source = _Source(samples, load or load_resized, seed, start * batch_size, rank, ranks, length, on_broken)
@@ -158,9 +171,9 @@ class EvalDataset:
         samples: list[Sample],
         size: Size,
         label_table: np.ndarray = TRAIN_ID,
-        load: Callable[[Path, Size], np.ndarray] = load_image,
+        to_input: ToInput = to_network_input,
     ):
-        self.samples, self._size, self._table, self._load_image = samples, size, label_table, load
+        self.samples, self._size, self._table, self._to_input = samples, size, label_table, to_input
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -175,4 +188,8 @@ class EvalDataset:
 
     def _load(self, sample: Sample) -> tuple[Sample, np.ndarray, np.ndarray | None]:
         label = load_label(sample.label, table=self._table) if sample.label else None
-        return sample, self._load_image(sample.image, self._size)[None], label
+        return sample, self.load_image(sample), label
+
+    def load_image(self, sample: Sample) -> np.ndarray:
+        """(1, 3, H, W) float32"""
+        return self._to_input(read_bgr(sample.image), self._size)[None]

@@ -144,7 +144,7 @@ class PointRend(nn.Cell):
         coarse, features = self._coarse(image)
         half, first = self._refine(coarse, coarse, features)
         full, second = self._refine(half, coarse, features)
-        return coarse, full[:, :, :height, :width], first, second
+        return coarse, cut(full, (height, width)), first, second
 
     def training_points(self, image: Tensor, draws: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Coarse logits, logits (N, num_classes, P) at P = train_points points, and the points (N, P, 2).
@@ -189,6 +189,11 @@ def enlarge(x: Tensor, factor: int) -> Tensor:
     """Bilinear without aligned corners, (N, C, h, w) -> (N, C, factor * h, factor * w)."""
     size = (x.shape[2] * factor, x.shape[3] * factor)
     return ops.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def cut(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """The upper left part; without a slice, which is slow on CPU, where that is all."""
+    return x if x.shape[-2:] == size else x[:, :, : size[0], : size[1]]
 
 
 def _enlarging(in_channels: int, channels: int, units: int) -> nn.SequentialCell:
