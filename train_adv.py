@@ -15,11 +15,9 @@ def main(argv: list[str] | None = None) -> None:
     device = start_device(
         config.device, device_id=config.device_id, threads=config.threads, deterministic=config.deterministic
     )
-    from src.build import build_adversarial, build_domain_stream, build_min_entropy
     from src.training import run_training
 
-    build = {"adversarial": build_adversarial, "min_entropy": build_min_entropy}[config.method]
-    run_training(config, device, build(config, device), lambda start: build_domain_stream(config, device, start))
+    run_training(config, device)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Trains on one labelled domain: the source-only baseline, ICNet. Options: --help."""
+"""Trains on one labelled domain: the source-only baseline, ICNet, PointRend. Options: --help."""
 
 import sys
 
@@ -23,13 +23,9 @@ def main(argv: list[str] | None = None) -> None:
             f"is_distributed: is {config.is_distributed}, but {device.ranks} process(es) were started; "
             "start N of them with scripts/run_train_src.sh N"
         )
-    from src.build import build_labelled_stream, build_supervised, in_iterations
     from src.training import run_training
 
-    config = in_iterations(config, device)
-    run_training(
-        config, device, build_supervised(config, device), lambda start: build_labelled_stream(config, device, start)
-    )
+    run_training(config, device)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ class Config:
     """All keys of ``advnet_config.yaml``, which says what each one means and holds its default."""
 
     method: Literal["adversarial", "min_entropy", "supervised"]
-    network: Literal["deeplab_multi", "icnet"]
+    network: Literal["deeplab_multi", "icnet", "pointrend"]
     num_classes: int
     aspp_branches: Literal[2, 4]
     depths: tuple[int, ...]
@@ -50,6 +50,8 @@ class Config:
     crop_size: Size
     input_size: Size
     input_size_target: Size
+    short_sides: tuple[int, ...]
+    train_points: int
     on_missing: Literal["fail", "skip"]
     on_broken: Literal["fail", "skip"]
     num_workers: int
@@ -60,12 +62,16 @@ class Config:
     learning_rate_D: float
     momentum: float
     weight_decay: float
-    schedule: Literal["poly", "poly_early", "warmup_cosine"]
     power: float
     warmup_steps: int
     rate_changes: Literal["iteration", "epoch"]
     heads_factor: float
     count_in: Literal["iterations", "epochs"]
+    schedule: Literal["poly", "poly_early", "warmup_cosine", "step"]
+    milestones: tuple[int, ...]
+    decay_norms: bool
+    amp_level: Literal["O0", "O1"]
+    loss_scale: float
     num_steps: int
     num_steps_stop: int
     parameter_groups: Literal["nominal", "published"]
@@ -96,6 +102,8 @@ class Config:
     valid_batch_size: int
     eval_mode: Literal["score", "snapshots", "rank", "speed"]
     speed_images: int
+    points: int
+    boundary_width: int
     result_dir: str
     max_pictures: int
     ensemble_with: str
@@ -139,6 +147,10 @@ POSITIVE = [
     "depths",
     "scales",
     "last_snapshots",
+    "short_sides",
+    "train_points",
+    "points",
+    "loss_scale",
 ]
 NOT_NEGATIVE = [
     "lambda_seg",
@@ -150,6 +162,8 @@ NOT_NEGATIVE = [
     "weight_decay",
     "power",
     "warmup_steps",
+    "boundary_width",
+    "milestones",
     "keep_snapshots",
     "eval_every",
     "eval_images",

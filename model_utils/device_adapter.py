@@ -59,6 +59,15 @@ def start_device(device: str = "auto", *, device_id: int = 0, threads: int = 0, 
     return Device(target, communication.get_rank(), communication.get_group_size())
 
 
+def wait_for_all(device: Device) -> None:
+    """Returns once every process of the run has called it. (There is no barrier on CPU; a sum has to wait too.)"""
+    if device.ranks > 1:
+        import mindspore as ms
+        from mindspore import ops
+
+        ops.AllReduce()(ms.Tensor([1.0], ms.float32)).asnumpy()
+
+
 def describe(device: Device, mode: str, precision: str = "float32") -> str:
     """The start-up line."""
     import mindspore as ms

@@ -69,6 +69,8 @@ def load_weights(network: nn.Cell, path: str | Path, may_miss: tuple[str, ...] =
     known = {**{original_name(name): name for name in wanted}, **{name: name for name in wanted}}
 
     values = _without_prefix(values, "module.")
+    if hasattr(network, "from_published"):  # names and formats of its own
+        values = network.from_published(values)
     bare = values
     values = _renamed(values, getattr(network, "ALIASES", {}))
     random_parts = getattr(network, "RANDOM_AT_START", ())

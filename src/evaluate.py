@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from mindspore import nn
 
 from model_utils.errors import UserError
 from src.dataset.cityscapes import IMAGE_END
@@ -22,6 +23,19 @@ class Result:
     running: RunningMean = field(default_factory=RunningMean)
 
 
+class Ensemble(nn.Cell):
+    """The weighted mean of two networks' logits; the originals average logits, not probabilities [ADVENT]."""
+
+    def __init__(self, first: nn.Cell, second: nn.Cell, weight_of_first: float = 0.5):
+        super().__init__()
+        self.first, self.second, self._weight = first, second, weight_of_first
+        self.which = getattr(first, "PREDICTION", -1)
+
+    def construct(self, image):
+        first, second = self.first(image)[self.which], self.second(image)[self.which]
+        return (self._weight * first + (1 - self._weight) * second,)
+
+
 def make_phases(network, output_size: Size, compiled: bool) -> tuple[Callable, Callable]:
     """``forward(image) -> logits`` of the prediction and ``finish(logits) -> (trainIds at output_size, logits)``.
 
@@ -34,12 +48,13 @@ def make_phases(network, output_size: Size, compiled: bool) -> tuple[Callable, C
     from src.models.layers import resize_to
 
     which = getattr(network, "PREDICTION", -1)
+    aligned = getattr(network, "ALIGNED_CORNERS", True)  # how it enlarges its own maps
 
     def forward(image):
         return network(image)[which]
 
     def finish(logits):
-        return ops.argmax(resize_to(logits, output_size), 1), logits
+        return ops.argmax(resize_to(logits, output_size, aligned), 1), logits
 
     return (ms.jit(forward), ms.jit(finish)) if compiled else (forward, finish)
 

@@ -15,9 +15,9 @@ _sgd_update = ops.MultitypeFuncGraph("sgd_update")
 
 
 @_sgd_update.register(
-    "Function", "Tensor", "Number", "Tensor", "Number", "Number", "Number", "Tensor", "Tensor", "Tensor"
+    "Function", "Tensor", "Tensor", "Number", "Number", "Number", "Number", "Tensor", "Tensor", "Tensor"
 )
-def _update_one(update, momentum, decay, rate, repeat, factor, repeats, weight, velocity, gradient):
+def _update_one(update, momentum, rate, repeat, decay, factor, repeats, weight, velocity, gradient):
     """One tensor's step number ``repeat`` of this iteration, if it has that many."""
     if repeat >= repeats:
         return True
@@ -33,6 +33,7 @@ class SGD(nn.Cell):
         factors: rate factor of each of them.
         repeats: how often each is stepped per iteration. The originals list trunk tensors three or four times, and
             PyTorch steps them as often with one momentum buffer; the decay is that of the current weights each time.
+        weight_decay: of all of them, or one for each.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class SGD(nn.Cell):
         *,
         rate: Rate,
         momentum: float,
-        weight_decay: float,
+        weight_decay: float | list[float],
     ):
         super().__init__()
         self.parameters = ParameterTuple(parameters)
@@ -51,7 +52,8 @@ class SGD(nn.Cell):
         self.iteration = Parameter(Tensor(0, ms.int32), name="sgd_iteration", requires_grad=False)
         self.factors, self.repeats = tuple(factors), tuple(repeats)
         self.most_repeats = max(repeats)  # here: the compiler cannot take the largest of hundreds
-        self.rate, self.momentum, self.decay = rate, momentum, weight_decay
+        self.rate, self.momentum = rate, momentum
+        self.decays = tuple(weight_decay) if isinstance(weight_decay, list) else (weight_decay,) * len(parameters)
         self.update = ops.ApplyMomentum()
         self.map = ops.HyperMap()  # a loop over hundreds of tensors is too deep for the compiler
 
@@ -60,8 +62,8 @@ class SGD(nn.Cell):
         # PyTorch has no momentum yet in the first iteration, so that repeated steps do not build on each other there.
         momentum = self.momentum * (self.iteration > 0).astype(ms.float32)
         for repeat in range(self.most_repeats):
-            update = ops.partial(_sgd_update, self.update, momentum, self.decay, rate, repeat)
-            self.map(update, self.factors, self.repeats, self.parameters, self.velocity, gradients)
+            update = ops.partial(_sgd_update, self.update, momentum, rate, repeat)
+            self.map(update, self.decays, self.factors, self.repeats, self.parameters, self.velocity, gradients)
         ops.assign_add(self.iteration, Tensor(1, ms.int32))
         return rate
 
@@ -126,12 +128,15 @@ def make_rate(
     power: float = 0.9,
     warmup_steps: int = 0,
     constant_for: int = 1,
+    milestones: tuple[int, ...] = (),
 ) -> Rate:
     """The learning rate as a function of the iteration i, counted from 0.
 
     ``poly``: base * (1 - i / num_steps) ** power.
     ``poly_early``: the same with i + 1, as when the scheduler is stepped before the optimizer; the last rate is 0.
     ``warmup_cosine``: base * (i + 1) / (warmup_steps + 1) while i < warmup_steps, then half a cosine from base to 0.
+    ``step``: base, a tenth of it from each of the ``milestones`` on; while i < warmup_steps it rises in a line from
+    0.001 * base. In a run shorter than the warm-up, the rise takes the whole run.
 
     Args:
         constant_for: the rate changes only every so many iterations, e.g. an epoch's. They are the schedule's unit:
@@ -151,7 +156,15 @@ def make_rate(
         falling = 0.5 * learning_rate * (1.0 + ops.cos((i - warmup) * (math.pi / max(total - warmup, 1))))
         return ops.where(i < warmup, rising, falling)
 
-    return {"poly": poly, "poly_early": poly_early, "warmup_cosine": warmup_cosine}[schedule]
+    def step(iteration: Tensor) -> Tensor:
+        i = (iteration // constant_for).astype(ms.float32)
+        share = ops.minimum(i / min(warmup, total), 1.0) if warmup else ops.ones_like(i)
+        rate = learning_rate * (0.001 * (1.0 - share) + share)
+        for milestone in milestones:
+            rate = ops.where(i >= milestone // constant_for, rate * 0.1, rate)
+        return rate
+
+    return {"poly": poly, "poly_early": poly_early, "warmup_cosine": warmup_cosine, "step": step}[schedule]
 
 
 def make_sgd(
@@ -164,6 +177,7 @@ def make_sgd(
     num_steps: int = 250000,
     groups: str = "nominal",
     heads_factor: float = 10.0,
+    decay_norms: bool = True,
     rate: Rate | None = None,
 ) -> SGD:
     """A segmentation network's optimizer: trunk x1, heads (``network.heads()``) x ``heads_factor``.
@@ -172,6 +186,7 @@ def make_sgd(
     iteration, as the originals' overlapping parameter lists do; ``"nominal"`` is what the papers say.
 
     Args:
+        decay_norms: whether weight decay acts on the norms' gamma and beta too.
         rate: the trunk's learning rate; polynomial decay by the other arguments when nothing is given.
     """
     heads = {id(p) for head in network.heads() for p in head.get_parameters()}
@@ -182,7 +197,7 @@ def make_sgd(
         [_times_listed(p.name) if groups == "published" and id(p) not in heads else 1 for p in parameters],
         rate=rate or make_rate(learning_rate=learning_rate, num_steps=num_steps, power=power),
         momentum=momentum,
-        weight_decay=weight_decay,
+        weight_decay=[weight_decay if decay_norms or not _is_norm(p.name) else 0.0 for p in parameters],
     )
 
 
@@ -190,6 +205,10 @@ def make_adam(*networks: nn.Cell, learning_rate: float = 1e-4, power: float = 0.
     """One optimizer for both discriminators. Their parameters must have different names."""
     parameters = [p for network in networks for p in network.trainable_params()]
     return PolyAdam(parameters, learning_rate=learning_rate, power=power, num_steps=num_steps)
+
+
+def _is_norm(name: str) -> bool:
+    return name.endswith((".gamma", ".beta"))
 
 
 def _times_listed(name: str) -> int:

@@ -125,6 +125,20 @@ def plot_class_bars(runs: dict[str, dict[str, float | None]], path: Path) -> Non
     _save_figure(figure, path)
 
 
+def plot_snapshots(rows: list[tuple[int, float, float]], path: Path) -> None:
+    """mIoU and mean entropy over the iterations; rows of (iteration, mIoU in percent, entropy)."""
+    iteration, miou, entropy = zip(*rows, strict=True)
+    figure, (left, right) = _figure(9, 3.4, 2)
+    for axes, values, title in ((left, miou, "mIoU (%)"), (right, entropy, "mean target entropy")):
+        axes.plot(iteration, values, marker="o")
+        axes.set_title(title)
+        axes.set_xlabel("iteration")
+        axes.grid(alpha=0.3)
+    best = int(np.argmax(miou))
+    left.annotate(f"best {miou[best]:.2f}", (iteration[best], miou[best]), (4, -12), textcoords="offset points")
+    _save_figure(figure, path)
+
+
 def plot_ranking(folder: Path, ranked: list[tuple[str, Path, float]], easy: int) -> None:
     """``histogram.png`` of the scores, and ``contact_sheet.png``: easiest images above, hardest below.
 

@@ -16,6 +16,8 @@ PRINTED = {
     "adv_main": "loss_adv2",
     "d_aux": "loss_D1",
     "d_main": "loss_D2",
+    "seg_coarse": "loss_sem_seg",
+    "seg_points": "loss_sem_seg_point",
 }
 
 

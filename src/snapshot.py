@@ -38,7 +38,7 @@ def save_snapshot(
         save_weights(path, networks[key])
     metadata = {
         "state": json.dumps(state),
-        "checksums": json.dumps({path.name: _checksum(path) for path in files.values()}),
+        "checksums": json.dumps({path.name: checksum(path) for path in files.values()}),
     }
     arrays = {key: parameter.asnumpy() for key, parameter in _own_parameters(networks, optimizers).items()}
     write_arrays(folder / f"{name}{STATE_END}", arrays, metadata)
@@ -71,11 +71,17 @@ def load_snapshot(path: Path, networks: dict[str, nn.Cell], optimizers: dict[str
 
 def latest_snapshot(folder: Path) -> Path | None:
     """The newest complete snapshot in ``folder``, by iteration; None when there is none."""
-    snapshots = [path.with_name(path.name.replace(STATE_END, ".ckpt")) for path in folder.glob(f"*_*{STATE_END}")]
-    for path in sorted(snapshots, key=_iteration, reverse=True):
-        if is_complete(path):
-            return path
-    return None
+    return next((path for path in reversed(_snapshots(folder)) if is_complete(path)), None)
+
+
+def complete_snapshots(folder: Path) -> list[tuple[int, Path]]:
+    """(iteration, path of the first weights) of every complete snapshot, oldest first."""
+    return [(_iteration(path), path) for path in _snapshots(folder) if is_complete(path)]
+
+
+def _snapshots(folder: Path) -> list[Path]:
+    paths = [path.with_name(path.name.replace(STATE_END, ".ckpt")) for path in folder.glob(f"*_*{STATE_END}")]
+    return sorted(paths, key=_iteration)
 
 
 def is_complete(path: Path) -> bool:
@@ -83,7 +89,7 @@ def is_complete(path: Path) -> bool:
     try:
         with safe_open(_state_path(path), "np") as file:
             checksums = json.loads(file.metadata()["checksums"])
-        return all(_checksum(path.with_name(name)) == value for name, value in checksums.items())
+        return all(checksum(path.with_name(name)) == value for name, value in checksums.items())
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return False
 
@@ -113,7 +119,7 @@ def _own_parameters(networks: dict[str, nn.Cell], optimizers: dict[str, nn.Cell]
     }
 
 
-def _checksum(path: Path) -> list[int]:
-    """[size, crc32]"""
+def checksum(path: Path) -> list[int]:
+    """[size, crc32] of a file."""
     data = np.fromfile(path, np.uint8)
     return [data.size, zlib.crc32(data)]

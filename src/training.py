@@ -1,33 +1,33 @@
 """One training run in its folder: resume, snapshots, best weights, periodic evaluation, log."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from model_utils.config import Config, save_config
 from model_utils.device_adapter import Device, describe
 from model_utils.errors import UserError
-from src.build import Run, build_eval_dataset
+from src.build import Run, build_run
 from src.checkpoint import save_weights
 from src.evaluate import evaluate, make_predictor
 from src.pictures import plot_curves
 from src.run_log import RunLog, SilentLog
 from src.snapshot import latest_snapshot, load_snapshot, save_snapshot
+from src.streams import eval_dataset, in_iterations, open_stream
 from src.trainer import Hooks, Schedule, train
 
 # Score of the validation -> whether a larger value is better. Entropy needs no labels.
 CRITERIA = {"miou": True, "entropy": False}
 
 
-def run_training(config: Config, device: Device, run: Run, open_stream: Callable[[int], Iterator]) -> None:
-    """Trains ``run`` from its start or its last snapshot to ``num_steps_stop``.
-
-    Args:
-        open_stream: ``open_stream(start)`` -> batches, of which ``start`` were already used.
+def run_training(config: Config, device: Device) -> None:
+    """Trains the system of the configuration, from its start or its last snapshot to ``num_steps_stop``.
 
     Raises:
         UserError: the folder cannot be written, the snapshot does not fit, or a loss is not finite.
     """
+    config = in_iterations(config, device)
+    run = build_run(config, device)
     folder = Path(config.snapshot_dir)
     resumed_from = _find_snapshot(config, folder)
     state = load_snapshot(resumed_from, run.networks, run.optimizers) if resumed_from else {}
@@ -55,7 +55,7 @@ def run_training(config: Config, device: Device, run: Run, open_stream: Callable
     )
     for network in run.networks.values():
         network.set_train(True)
-    stream = open_stream(start * config.iter_size)
+    stream = open_stream(config, device, start * config.iter_size)
     try:
         train(run.step, stream, schedule, hooks, log)
     finally:
@@ -115,7 +115,7 @@ def _has_validation(config: Config, device: Device) -> bool:
 
 
 def _evaluator(config: Config, run: Run) -> Callable[[], dict[str, float]]:
-    dataset = build_eval_dataset(config, config.eval_images)
+    dataset = eval_dataset(config, config.eval_images)
     predictor = make_predictor(run.networks["G"], config.output_size, compiled=config.mode == "graph")
 
     def scores() -> dict[str, float]:

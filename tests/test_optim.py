@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor
 
-from src.models import DeepLabMulti
+from src.models import DeepLabMulti, PointRend
 from src.optim import SGD, PolyAdam, make_rate, make_sgd, poly_rate
 
 
@@ -92,3 +92,28 @@ def test_number_of_parameters_and_sizes_of_the_full_network():
     learnt = [p for name, p in network.parameters_and_names() if ".moving_" not in name]
     assert sum(int(np.prod(p.shape)) for p in learnt) == 44601560
     assert len(list(network.get_parameters())) == 536
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_step_schedule_with_warmup(compiled):
+    published = {0: 1e-5, 1: 1.999e-5, 500: 5.005e-3, 999: 9.99001e-3, 1000: 1e-2, 39999: 1e-2, 40000: 1e-3}
+    published |= {54999: 1e-3, 55000: 1e-4, 64999: 1e-4}
+    options = {"learning_rate": 1e-2, "warmup_steps": 1000, "milestones": (40000, 55000)}
+    short = make_rate("step", num_steps=500, **options)  # the rise takes the whole run
+    rate = make_rate("step", num_steps=65000, **options)
+    constant = make_rate("step", num_steps=10, learning_rate=0.5)
+    if compiled:
+        short, rate, constant = ms.jit(short), ms.jit(rate), ms.jit(constant)
+    for iteration, expected in published.items():
+        assert float(rate(Tensor(iteration, ms.int32))) == pytest.approx(expected, rel=1e-5)
+    assert float(short(Tensor(250, ms.int32))) == pytest.approx(1e-2 * (0.001 * 0.5 + 0.5), rel=1e-5)
+    assert float(constant(Tensor(3, ms.int32))) == 0.5
+
+
+def test_norms_can_be_left_out_of_the_decay():
+    network = PointRend(3, depths=(1, 1, 1, 1), width=4)
+    optimizer = make_sgd(network, decay_norms=False)
+    decays = {p.name: decay for p, decay in zip(optimizer.parameters, optimizer.decays, strict=True)}
+    spared = [name for name, decay in decays.items() if decay == 0]
+    assert len(spared) == 14 and all("norm" in name for name in spared)
+    assert set(make_sgd(network).decays) == {5e-4}

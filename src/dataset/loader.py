@@ -21,6 +21,7 @@ from src.dataset.transforms import Size, load_label, read_bgr, to_network_input
 
 # image (H, W, 3) bytes, label (H, W), random numbers -> the same, of the size that the stream delivers
 Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+Load = Callable[[Sample, np.random.Generator], tuple[np.ndarray, ...]]
 ToInput = Callable[[np.ndarray, Size], np.ndarray]  # BGR bytes (H, W, 3), size -> network input (3, *size)
 
 PREFETCH = 4  # evaluation images decoded ahead
@@ -121,6 +122,8 @@ def create_stream(
     same_size: bool = True,
     to_input: ToInput = to_network_input,
     augment: Augment | None = None,
+    load: Load | None = None,
+    names: tuple[str, ...] = (),
 ) -> Stream:
     """Batches ``start`` to ``batches - 1`` of this rank's endless shuffled sequence, decoded ahead by threads.
 
@@ -133,6 +136,8 @@ def create_stream(
         same_size: a label file must have its image's size.
         to_input: makes a network's input of an image.
         augment: changes images and labels and brings them to ``size``; without it they are resized.
+        load: makes arrays, called ``names``, of a sample in its own way; ``size``, ``with_label``, ``label_table``,
+            ``to_input`` and ``augment`` then mean nothing.
 
     Returns:
         Iterator of (image (N, 3, H, W) float32, label (N, H, W) int32), or of (image,) without labels.
@@ -141,7 +146,7 @@ def create_stream(
         UserError: from ``next``; a file is damaged, the label does not fit, ...
     """
 
-    def load(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    def load_resized(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         image = read_bgr(sample.image)
         if not with_label:
             return (to_input(image, size),)
@@ -152,8 +157,10 @@ def create_stream(
         return to_input(image, size), label.astype(np.int32)
 
     length = (batches - start) * batch_size
-    source = _Source(samples, load, seed, start * batch_size, rank, ranks, length, on_broken)
-    return Stream(source, ["image", "label"] if with_label else ["image"], batch_size, workers)
+    source = _Source(samples, load or load_resized, seed, start * batch_size, rank, ranks, length, on_broken)
+    if load is None:
+        names = ("image", "label") if with_label else ("image",)
+    return Stream(source, list(names), batch_size, workers)
 
 
 class EvalDataset:

@@ -59,8 +59,8 @@ def trained_batch_norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-5, momentum=0.9)
 
 
-def resize_to(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear with aligned corners, as all originals resize. (N, C, h, w) -> (N, C, *size); the same size is free."""
+def resize_to(x: Tensor, size: tuple[int, int], aligned: bool = True) -> Tensor:
+    """Bilinear, with or without aligned corners. (N, C, h, w) -> (N, C, *size); the same size is free."""
     if x.shape[-2:] == size:
         return x
-    return ops.interpolate(x, size=size, mode="bilinear", align_corners=True)
+    return ops.interpolate(x, size=size, mode="bilinear", align_corners=aligned)

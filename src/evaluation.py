@@ -1,0 +1,173 @@
+"""What eval_adv.py can do with a checkpoint: score it, score all snapshots of its run, rank target images, time it."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+from mindspore import nn
+from tqdm import tqdm
+
+from model_utils.config import Config
+from model_utils.device_adapter import Device, wait_for_all
+from model_utils.errors import UserError
+from src.boundary import BoundaryScore
+from src.build import build_network, restored
+from src.dataset.augment_pointrend import to_pointrend_input
+from src.dataset.labels import CLASS_NAMES
+from src.evaluate import Ensemble, Result, evaluate, make_predictor
+from src.metrics import format_table, write_scores, write_text
+from src.pictures import plot_confusion, plot_snapshots
+from src.ranking import describe_model, finish_ranking, open_ranking, score_images, scored
+from src.refinement import RefinementReport
+from src.result_folder import ResultFolder
+from src.snapshot import checksum, complete_snapshots
+from src.speed import format_speed, measure_speed
+from src.streams import eval_dataset, images_of, list_target
+
+
+def score(config: Config, device: Device) -> None:
+    """Writes predictions, pictures and tables into ``result_dir`` and prints the owner's table."""
+    network = _network(config)
+    dataset = eval_dataset(config)
+    folder = ResultFolder(Path(config.result_dir), config.max_pictures)
+    boundary = BoundaryScore(config.num_classes, config.boundary_width)
+    refinement = _refinement_report(config, network) if config.network == "pointrend" else None
+
+    def each(number, sample, label, guess):
+        folder.add(number, sample, label, guess)
+        if config.boundary_width and label is not None:
+            boundary.add(label, guess)
+        if refinement:
+            refinement.add(number, sample, label, guess)
+
+    progress = tqdm(dataset, desc="evaluation", unit="image")
+    result = evaluate(network, _predictor(config, network), progress, config.num_classes, each, config.valid_batch_size)
+    more = refinement.scores() if refinement else {}
+    if config.boundary_width:
+        more = {"boundary_width": boundary.width, "boundary_miou": 100 * boundary.confusion.mean_iou(), **more}
+    extra = {"checkpoint": config.restore_from, "mean_entropy": result.mean_entropy, **result.running.as_dict(), **more}
+    write_scores(folder.root, result.confusion, CLASS_NAMES, {**extra, "images": folder.images})
+    plot_confusion(result.confusion.counts, CLASS_NAMES, folder.root / "confusion.png")
+    _print_scores(config, result, more)
+    print(f"written to {folder.root}")
+
+
+def score_snapshots(config: Config, device: Device) -> None:
+    """Scores every complete snapshot of the run folder ``restore_from``; those scored before are not scored again."""
+    run_folder = Path(config.restore_from)
+    if not run_folder.is_dir():
+        raise UserError(f"restore_from: {run_folder} is no folder; give a run folder with --eval_mode snapshots")
+    snapshots = complete_snapshots(run_folder)
+    if not snapshots:
+        raise UserError(f"restore_from: {run_folder} holds no complete snapshot")
+    root = ResultFolder(Path(config.result_dir), 0).root
+    cache = root / "snapshots.json"
+    known = json.loads(cache.read_text(encoding="utf-8")) if cache.is_file() else {}
+    setting = {"output_size": config.output_size, "flip": config.flip, "scales": config.scales, "set": config.eval_set}
+    network = build_network(config)
+    predict, dataset = _predictor(config, network), eval_dataset(config)
+    rows = []
+    for iteration, path in snapshots:
+        key = json.dumps([path.name, checksum(path), setting])
+        if key not in known:
+            restored(network, str(path))
+            progress = tqdm(dataset, desc=path.name, unit="image")
+            result = evaluate(network, predict, progress, config.num_classes)
+            known[key] = {"miou": 100 * result.confusion.mean_iou(), "entropy": result.mean_entropy}
+            write_text(cache, json.dumps(known, indent=1))
+        rows.append((iteration, known[key]["miou"], known[key]["entropy"]))
+        print(f"{path.name}: mIoU {rows[-1][1]:.2f}, mean entropy {rows[-1][2]:.4f}", flush=True)
+    write_text(
+        root / "snapshots.csv", "iteration,miou,entropy\n" + "".join(f"{i},{m:.4f},{e:.6f}\n" for i, m, e in rows)
+    )
+    plot_snapshots(rows, root / "snapshots.png")
+    best = max(rows, key=lambda row: row[1])
+    last = rows[-config.last_snapshots :]
+    print(f"best {best[1]:.2f} (at {best[0]}, chosen by the labels of {config.eval_set})")
+    print(f"last {rows[-1][1]:.2f} (at {rows[-1][0]})")
+    print(f"mean of the last {len(last)}: {sum(row[1] for row in last) / len(last):.2f}")
+    print(f"written to {root}")
+
+
+def rank(config: Config, device: Device) -> None:
+    """Ranks the target's training images by entropy into ``result_dir``; every process takes its share."""
+    checkpoint, folder = Path(config.restore_from), Path(config.result_dir)
+    network = _network(config)
+    options = {key: getattr(config, key) for key in ("network", "num_classes", "aspp_branches")}
+    model = describe_model(checkpoint, config.input_size_target, options)
+    samples = list_target(config)
+    if device.is_first:
+        open_ranking(folder, model)
+    wait_for_all(device)
+    done = scored(folder)
+    share = [s for s in samples[device.rank :: device.ranks] if s.name not in done]
+    if done:
+        print(f"{len(done)} of {len(samples)} images were ranked before", flush=True)
+    wait_for_all(device)  # before anyone adds to the part files that the others still read
+    images = tqdm(images_of(config, share), desc="ranking", unit="image")
+    compiled = config.mode == "graph"
+    score_images(network, images, folder, config.input_size_target, rank=device.rank, compiled=compiled)
+    wait_for_all(device)
+    if device.is_first:
+        rule = {"lambda_easy": config.lambda_easy, "normalize_rare": config.normalize_rare}
+        easy, hard = finish_ranking(folder, model, samples, **rule)
+        print(f"{len(easy)} easy and {len(hard)} hard images; written to {folder}")
+
+
+def time_phases(config: Config, device: Device) -> None:
+    """Prints the times of one image's phases and writes them to ``result_dir/speed.json``."""
+    network = _network(config)
+    dataset = eval_dataset(config)
+    (height, width), (rows, columns) = config.input_size_target, config.output_size
+    folder = ResultFolder(Path(config.result_dir), 0).root
+    options = {"output_size": config.output_size, "images": config.speed_images, "compiled": config.mode == "graph"}
+    speed = measure_speed(network, dataset.load_image, dataset.samples, **options)
+    print(f"{config.network} on {device.target}, image {width}x{height}, output {columns}x{rows}, batch 1")
+    print(format_speed(speed))
+    values = {"network": config.network, "device": device.target, "image": [height, width], "output": [rows, columns]}
+    write_text(folder / "speed.json", json.dumps({**values, "images": config.speed_images, "ms": speed}, indent=1))
+    print(f"written to {folder / 'speed.json'}")
+
+
+MODES = {"score": score, "snapshots": score_snapshots, "rank": rank, "speed": time_phases}
+
+
+def _network(config: Config) -> nn.Cell:
+    """The network of ``restore_from``, averaged with that of ``ensemble_with`` if there is one."""
+    network = restored(build_network(config), config.restore_from)
+    if not config.ensemble_with:
+        return network
+    return Ensemble(network, restored(build_network(config), config.ensemble_with), config.ensemble_weight)
+
+
+def _predictor(config: Config, network: nn.Cell):
+    return make_predictor(
+        network, config.output_size, flip=config.flip, scales=config.scales, compiled=config.mode == "graph"
+    )
+
+
+def _refinement_report(config: Config, network: nn.Cell) -> RefinementReport:
+    return RefinementReport(
+        network,
+        partial(to_pointrend_input, size=config.input_size_target),
+        classes=config.num_classes,
+        output_size=config.output_size,
+        boundary_width=config.boundary_width,
+        folder=Path(config.result_dir) / "points",
+        pictures=config.max_pictures,
+        compiled=config.mode == "graph",
+    )
+
+
+def _print_scores(config: Config, result: Result, more: dict[str, float]) -> None:
+    print(format_table(result.confusion, CLASS_NAMES))
+    print(f"pixel accuracy {100 * result.confusion.pixel_accuracy():.2f}, mean entropy {result.mean_entropy:.4f}")
+    if config.network == "icnet":
+        running = result.running.as_dict()
+        print(
+            f"mean of running mIoU {running['miou_running_mean']:.2f}, of running pixel accuracy "
+            f"{running['pixel_accuracy_running_mean']:.2f} (taken after every {config.valid_batch_size} images, as "
+            "ICNet's published scores are)"
+        )
+    if more:
+        print(", ".join(f"{name} {value:.2f}" for name, value in more.items()))

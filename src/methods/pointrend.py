@@ -1,0 +1,72 @@
+"""PointRend's step on one labelled domain: the coarse head on every pixel, the point head on uncertain points."""
+
+from collections.abc import Callable
+
+import mindspore as ms
+from mindspore import Tensor, amp, nn, ops
+
+from src.losses import segmentation_loss
+from src.methods.accumulate import make_step
+from src.models.pointrend import enlarge
+from src.points import sample_labels
+
+NAMES = ("seg_coarse", "seg_points")
+
+
+def pointrend_losses(network: nn.Cell, image: Tensor, label: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross entropy of the coarse logits enlarged by 4, and of the point logits against the nearest labels.
+
+    image (N, 3, H, W), label (N, H, W) int32, draws as in ``PointRend.training_points``. Both are means over the valid
+    pixels, or points, of the batch and have weight 1; both train all of the network.
+    """
+    coarse, at_points, points = network.training_points(image, draws)
+    point_labels = sample_labels(label, points)
+    return (
+        segmentation_loss(enlarge(coarse, 4), label),
+        segmentation_loss(at_points.expand_dims(3), point_labels.expand_dims(2)),
+    )
+
+
+_divided = ops.MultitypeFuncGraph("divided")
+
+
+@_divided.register("Number", "Tensor")
+def _divide_one(scale, gradient):
+    return gradient / scale
+
+
+def make_pointrend_step(
+    network: nn.Cell,
+    optimizer: nn.Cell,
+    *,
+    iter_size: int = 1,
+    loss_scale: float = 1.0,
+    compiled: bool = True,
+    reduce_gradients: Callable | None = None,
+) -> Callable[[list[tuple[Tensor, ...]]], dict[str, Tensor]]:
+    """Returns ``step([(image, label, draws), …]) -> {"seg_coarse", "seg_points"}``.
+
+    Args:
+        loss_scale: gradients are computed this much larger, so that float16 does not lose the small ones. With any
+            scale but 1, an iteration whose gradients are not finite leaves the weights and the optimizer alone.
+    """
+
+    def loss(image: Tensor, label: Tensor, draws: Tensor):
+        coarse, points = pointrend_losses(network, image, label, draws)
+        return (coarse + points) * (loss_scale / iter_size), coarse, points
+
+    gradient = ms.value_and_grad(loss, None, optimizer.parameters, has_aux=True)
+
+    def sub_step(image: Tensor, label: Tensor, draws: Tensor):
+        (_, coarse, points), gradients = gradient(image, label, draws)
+        return (coarse, points), (gradients,)
+
+    def update(gradients):
+        gradients = gradients[0] if reduce_gradients is None else reduce_gradients(gradients[0])
+        if loss_scale == 1:
+            optimizer(gradients)
+            return
+        if amp.all_finite(gradients):
+            optimizer(ops.HyperMap()(ops.partial(_divided, loss_scale), gradients))
+
+    return make_step(NAMES, sub_step, update, compiled)
