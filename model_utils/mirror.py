@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from model_utils.errors import UserError
+from model_utils.notes import read_notes
 from model_utils.object_store import Entry, Store, md5, open_store, retry
 
 THREADS = 8
@@ -36,8 +37,15 @@ class Mirror:
         self._thread = threading.Thread(target=self._repeat, name="mirror", daemon=True)
 
     def start(self) -> None:
-        """What is in the folder now is taken for sent."""
-        self._sent = {name: _stamp(self._folder / name) for name in self._names()}
+        """Files that are at ``url`` already are taken for sent."""
+        there = retry(self._url, lambda: self._store.list(self._url), say)
+        noted = read_notes(self._folder).get("files", {})
+        for name in set(there).intersection(self._names()):
+            path, entry = self._folder / name, there[name]
+            stamp = _stamp(path)
+            has_md5 = len(entry.version) == 32
+            if stamp[0] == entry.size and (md5(path) if has_md5 else noted.get(name, ["", ""])[1]) == entry.version:
+                self._sent[name] = stamp
         self._thread.start()
 
     def close(self) -> None:
@@ -54,11 +62,14 @@ class Mirror:
             raise UserError(f"{error}; the results stay in {self._folder}") from error
 
     def _repeat(self) -> None:
+        said = ""
         while not self._stop.wait(self._seconds):
             try:
                 self._send_new()
             except (UserError, OSError) as error:
-                say(f"not sent yet: {error}")
+                if str(error) != said:
+                    said = str(error)
+                    say(f"not sent yet: {said}")
 
     def _names(self) -> list[str]:
         return [name for name in finished_files(self._folder) if Path(name).match(self._only)]
@@ -74,15 +85,23 @@ class Mirror:
         late = [name for name in new if Path(name).match(self._last)]
         with ThreadPoolExecutor(THREADS) as pool:
             for wave in (sorted(set(new) - set(late)), sorted(late)):
-                for name, was_sent in zip(wave, pool.map(self._send_one, wave), strict=True):
-                    if was_sent:
+                failures = []
+                for name, failure in zip(wave, pool.map(self._send_one, wave), strict=True):
+                    if failure:
+                        failures.append(failure)
+                    else:
                         self._sent[name] = stamps[name]
+                if failures:
+                    raise failures[0]
 
-    def _send_one(self, name: str) -> bool:
+    def _send_one(self, name: str) -> Exception | None:
         try:
-            return send(self._store, self._folder / name, f"{self._url}/{name}", None)
-        except FileNotFoundError:
-            return False
+            send(self._store, self._folder / name, f"{self._url}/{name}", None)
+        except FileNotFoundError:  # removed meanwhile
+            return None
+        except (UserError, OSError) as error:
+            return error
+        return None
 
 
 class Progress:

@@ -4,8 +4,6 @@ Addresses are ``obs://BUCKET/KEY`` or ``s3://BUCKET/KEY``; anything else is a lo
 """
 
 import contextlib
-import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -17,6 +15,7 @@ from model_utils.archives import is_archive, require_room, unpack
 from model_utils.errors import UserError
 from model_utils.mirror import Progress, finished_files, say, send
 from model_utils.node_lock import node_lock
+from model_utils.notes import read_json, read_notes, write_json, write_notes
 from model_utils.object_store import Entry, Store, is_url, md5, open_store, retry
 
 THREADS = 8
@@ -43,7 +42,7 @@ def sync_in(url: str, folder: Path, *, choose: Choose | None = None, may_be_empt
         return _local(Path(url), folder)
     store, result = open_store(url), folder.with_name(f"{folder.name}.copied")
     with node_lock(folder.with_name(f"{folder.name}.lock"), say) as waiting_since:
-        done = _read_json(result)
+        done = read_json(result)
         if waiting_since and done.get("time", 0) > waiting_since:  # by the process that was waited for
             if done["error"]:
                 raise UserError(done["error"])
@@ -55,9 +54,9 @@ def sync_in(url: str, folder: Path, *, choose: Choose | None = None, may_be_empt
             if isinstance(problem, OSError):
                 text = f"{folder}: {problem.strerror} ({problem.filename}); make room or give another --work_dir"
             with contextlib.suppress(OSError):  # the disk may be full
-                _write_json(result, {"time": time.time(), "error": text})
+                write_json(result, {"time": time.time(), "error": text})
             raise UserError(text) from problem
-        _write_json(result, {"time": time.time(), "path": str(path), "error": ""})
+        write_json(result, {"time": time.time(), "path": str(path), "error": ""})
     return path
 
 
@@ -113,7 +112,7 @@ def _copy_in(store: Store, url: str, folder: Path, choose: Choose | None, may_be
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise UserError(f"{url}: holds an object named '{name}', which lies outside of a folder; rename it")
     _make(folder)
-    known = _read_json(_manifest(folder)).get("files", {})
+    known = read_notes(folder).get("files", {})
     todo = [name for name in sorted(entries) if not _is_there(folder / name, entries[name], known.get(name))]
     size = sum(entries[name].size for name in todo)
     require_room(folder, size, f"copying {url}")
@@ -131,7 +130,7 @@ def _copy_in(store: Store, url: str, folder: Path, choose: Choose | None, may_be
     _in_threads(fetch, todo)
     shutil.rmtree(incoming, ignore_errors=True)
     versions = {name: [entry.size, entry.version] for name, entry in entries.items()}
-    _write_json(_manifest(folder), {**_read_json(_manifest(folder)), "files": {**known, **versions}})
+    write_notes(folder, {**read_notes(folder), "files": {**known, **versions}})
     _unpack_new(folder, {folder / name: versions[name] for name in sorted(entries) if is_archive(Path(name))})
     return folder / next(iter(entries)) if is_object and not is_archive(Path(next(iter(entries)))) else folder
 
@@ -166,17 +165,14 @@ def _is_there(path: Path, entry: Entry, known: list | None) -> bool:
 def _unpack_new(folder: Path, archives: dict[Path, list]) -> None:
     """Unpacks each archive beside its name in ``folder`` unless that version of it was."""
     for archive, version in archives.items():
-        notes = _read_json(_manifest(folder))
-        if notes.get("unpacked", {}).get(archive.name) == version:
+        is_inside = archive.is_relative_to(folder)
+        name = str(archive.relative_to(folder)) if is_inside else archive.name
+        notes = read_notes(folder)
+        if notes.get("unpacked", {}).get(name) == version:
             continue
         say(f"unpacking {archive.name}")
-        target = archive.parent if archive.is_relative_to(folder) else folder
-        say(f"{archive.name}: {unpack(archive, target)} members")
-        _write_json(_manifest(folder), {**notes, "unpacked": {**notes.get("unpacked", {}), archive.name: version}})
-
-
-def _manifest(folder: Path) -> Path:
-    return folder / ".copied.json"
+        say(f"{archive.name}: {unpack(archive, archive.parent if is_inside else folder)} members")
+        write_notes(folder, {**notes, "unpacked": {**notes.get("unpacked", {}), name: version}})
 
 
 def _make(folder: Path) -> None:
@@ -184,16 +180,3 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror}); give another --work_dir") from error
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-
-
-def _write_json(path: Path, content: dict) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content), encoding="utf-8")
-    temporary.replace(path)

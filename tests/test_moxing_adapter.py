@@ -238,19 +238,20 @@ def test_the_failure_of_the_copier_is_shared(cloud, tmp_path):
 
 def test_a_mirror_sends_while_the_run_writes(cloud, tmp_path):
     (tmp_path / "old.ckpt").write_bytes(b"came from there")
+    cloud.put("mirror/old.ckpt", b"came from there")
     mirrored = Mirror(tmp_path, "obs://bucket/mirror", seconds=0.05, last="*_state")
     mirrored.start()
     (tmp_path / "log.txt").write_bytes(b"1")
     (tmp_path / "5_state").write_bytes(b"s")
     (tmp_path / "5.ckpt").write_bytes(b"w")
     deadline = time.time() + 10
-    while len(cloud.keys("mirror/")) < 3 and time.time() < deadline:
+    while len(cloud.keys("mirror/")) < 4 and time.time() < deadline:
         time.sleep(0.05)
     cloud.faults.add("PUT", "/mirror/log.txt", 403)
     (tmp_path / "log.txt").write_bytes(b"1 2")
     time.sleep(0.5)
     mirrored.close()
-    assert sorted(cloud.keys("mirror/")) == ["mirror/5.ckpt", "mirror/5_state", "mirror/log.txt"]
+    assert sorted(cloud.keys("mirror/")) == [f"mirror/{name}" for name in ("5.ckpt", "5_state", "log.txt", "old.ckpt")]
     assert cloud.get("mirror/log.txt") == b"1 2"
     sent = [path for method, path in cloud.faults.requests if method == "PUT"]
     assert sent.index("/bucket/mirror/5.ckpt") < sent.index("/bucket/mirror/5_state")
