@@ -17,7 +17,7 @@ from model_utils.moxing_adapter import sync_in, sync_out
 from model_utils.object_store import is_url
 
 WEIGHTS = (".ckpt", ".safetensors", ".pth", ".pkl")
-SNAPSHOT_FILE = re.compile(r".+_(?P<iteration>\d+)(_D\d+\.ckpt|\.ckpt|(?P<state>_state)\.safetensors)")
+SNAPSHOT_FILE = re.compile(r".+_(?P<iteration>\d+)(?:_(?P<part>[A-Za-z]\w*))?\.(?:ckpt|safetensors)")
 GROWING = (".txt", ".csv", ".json", ".yaml", ".log")  # a restarted run appends to them
 CHECKPOINT_CHANNELS = ("checkpoint_url", "ckpt_url", "pretrain_url")
 IGNORED = ("init_method", "rank", "world_size", "enable_modelarts")  # a platform may add them
@@ -106,7 +106,7 @@ def open_output(job: Job, here: Place) -> Path | None:
 def worth_having(names: Iterable[str], folder: Path) -> list[str]:
     """What a restarted run needs and this machine has not: the two newest snapshots, and files that it appends to."""
     found = {name: SNAPSHOT_FILE.fullmatch(name) for name in names}
-    newest = sorted({int(match["iteration"]) for match in found.values() if match and match["state"]})[-2:]
+    newest = sorted({int(match["iteration"]) for match in found.values() if match and match["part"] == "state"})[-2:]
     wanted = [
         name
         for name, match in found.items()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from model_utils.cloud_job import worth_having
 from src.dataset.synthetic import write_world
 from tests.cloud import MOXING, Cloud, running_cloud
 
@@ -137,6 +138,17 @@ def test_killed_hard_and_started_elsewhere_it_goes_on(cloud, tmp_path):
     assert cloud.get("crash/console/node_0.log").count(b"\n---- ") == 2
 
 
+def test_a_restarted_job_fetches_what_it_needs(tmp_path):
+    def snapshot(number: int) -> list[str]:
+        return [f"GTA5_{number}{end}" for end in (".ckpt", "_D1.ckpt", "_state.safetensors")]
+
+    others = ["GTA5_best_miou.ckpt", "curves.png", "tensorboard/events.out.1"]
+    needed = ["log.txt", "metrics.csv", "console/rank_0.log", "best.json"]
+    (tmp_path / "log.txt").write_text("what is here may be newer")
+    names = [*snapshot(5), *snapshot(10), *snapshot(100), "GTA5_105.ckpt", *others, *needed]
+    assert worth_having(names, tmp_path) == [*snapshot(10), *snapshot(100), *needed[1:]]
+
+
 def test_results_of_a_failed_run_are_sent(cloud, tmp_path):
     urls = ["--data_url=obs://bucket/data", "--train_url=obs://bucket/failed"]
     words = ["--task=train_src", "--learning_rate=1e30", "--save_pred_every=1", "--num_steps_stop=9"]
@@ -144,6 +156,17 @@ def test_results_of_a_failed_run_are_sent(cloud, tmp_path):
     assert "is not finite; the last good snapshot is" in printed
     assert b"is not finite" in cloud.get("failed/console/node_0.log")
     assert "failed/GTA5_1_state.safetensors" in cloud.keys("failed/")
+
+
+def test_a_stopped_job_ends_its_program_and_sends_what_there_is(cloud, tmp_path):
+    urls = ["--data_url=obs://bucket/data", "--train_url=obs://bucket/stopped"]
+    words = ["--task=train_src", "--num_steps_stop=100000", "--sync_seconds=1000"]
+    with launch(tmp_path, *urls, *TINY[:-1], *words, environ=cloud.environment) as process:
+        while "iter =" not in process.stdout.readline():
+            assert process.poll() is None
+        process.terminate()
+        finish(process, code=143)
+    assert b"iter =        0/" in cloud.get("stopped/log.txt")
 
 
 def port() -> str:
