@@ -56,6 +56,6 @@ def require_room(folder: Path, size: int, what: str) -> None:
     disk = shutil.disk_usage(folder)
     if size > disk.free - disk.total // 100:
         raise UserError(
-            f"{folder}: {what} needs {size / 2**30:.2f} GiB, but {disk.free / 2**30:.2f} GiB are free; "
+            f"{folder}: {what} needs {size / 2**20:.1f} MiB, but {disk.free / 2**20:.1f} MiB are free; "
             "make room or give another --work_dir"
         )

@@ -46,9 +46,8 @@ class Child:
         self._stop_signal, self._log, self._stopped = stop_signal or signal.SIGTERM, None, 0
         if log:
             log.parent.mkdir(parents=True, exist_ok=True)
-            self._log = log.open("ab")
-            self._log.write(f"\n---- {time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(command)}\n".encode())
-            self._log.flush()
+            self._log = log.open("ab", buffering=0)
+            self._note(f"\n---- {time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(command)}\n".encode())
         at_death = stop_signal or signal.SIGKILL
         self._process = start(command, cwd=cwd, environ=environ, output=subprocess.PIPE, at_death=at_death)
 
@@ -62,9 +61,7 @@ class Child:
             while chunk := os.read(self._process.stdout.fileno(), 2**16):  # not lines: progress bars have none
                 sys.stdout.write(chunk.decode(errors="replace"))
                 sys.stdout.flush()
-                if self._log:
-                    self._log.write(chunk)
-                    self._log.flush()
+                self._note(chunk)
             code = self._process.wait()
         finally:
             for number, handler in before.items():
@@ -75,6 +72,15 @@ class Child:
         if self._stopped:
             return 128 + self._stopped
         return 128 - code if code < 0 else code
+
+    def _note(self, chunk: bytes) -> None:
+        """A full disk must not end the program."""
+        try:
+            if self._log:
+                self._log.write(chunk)
+        except OSError as error:
+            print(f"{self._log.name}: {error.strerror}; the log ends here", flush=True)
+            self._log = None
 
     def _pass_on(self, number: int, _frame) -> None:
         self._stopped = number

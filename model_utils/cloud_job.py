@@ -88,12 +88,13 @@ def open_output(job: Job, here: Place) -> Path | None:
     folder, note = Path(job.train_url), {"time": time.ctime(), "task": job.task, "options": job.options}
     if is_url(job.train_url):
         folder = job.work / "results" / _folder_name(job.train_url)
-        if here.nodes > 1 and folder.exists():  # all machines must agree on the snapshot: the one at train_url
-            folder.rename(folder.with_name(f"{folder.name}_{time.time_ns()}"))
+        if here.nodes > 1:  # each attempt its own: all machines must go on from the same snapshot, that at train_url
+            attempt = [os.environ.get(name, "0") for name in ("MA_SCHEDULE_CNT", "MA_PROC_START_CNT")]
+            folder = folder.with_name("_".join([folder.name, *attempt]))
         sync_in(job.train_url, folder, choose=lambda names: worth_having(names, folder), may_be_empty=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not here.rank:
+        if here.is_first:
             (folder / "job.json").write_text(json.dumps(note, indent=1), encoding="utf-8")
             if is_url(job.train_url):
                 sync_out(folder / "job.json", f"{job.train_url.rstrip('/')}/job.json")

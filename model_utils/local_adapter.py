@@ -24,6 +24,11 @@ class Place:
     hosts: tuple[str, ...]  # names of the machines
     is_scheduler: bool  # msrun's extra process, which trains nothing
 
+    @property
+    def is_first(self) -> bool:
+        """The one process of the job that writes results (or starts the one that does)."""
+        return self.rank == 0 and not self.is_scheduler and (self.node == 0 or bool(self.started_by))
+
 
 def find_place(environ: Mapping[str, str] = os.environ) -> Place:
     """Reads RANK_ID, RANK_SIZE, DEVICE_ID, ASCEND_DEVICE_ID, MS_*, OMPI_*, MA_NUM_GPUS, MA_NUM_HOSTS and VC_*.

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -25,11 +26,19 @@ class Mirror:
     removed at ``url``. A failure while the run goes on is printed and tried again later.
 
     Args:
-        only: a file pattern of what is sent.
-        last: a file pattern of what must not arrive before everything that was there with it.
+        only: whether the file of that relative name is sent at all.
+        last: whether it must not arrive before everything that was there with it.
     """
 
-    def __init__(self, folder: Path, url: str, *, seconds: float = 30.0, only: str = "*", last: str = "[]"):
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        *,
+        seconds: float = 30.0,
+        only: Callable[[str], bool] = lambda name: True,
+        last: Callable[[str], bool] = lambda name: False,
+    ):
         self._folder, self._url, self._only, self._last = folder, url.rstrip("/"), only, last
         self._store = open_store(url)
         self._sent: dict[str, tuple[int, int]] = {}
@@ -72,7 +81,7 @@ class Mirror:
                     say(f"not sent yet: {said}")
 
     def _names(self) -> list[str]:
-        return [name for name in finished_files(self._folder) if Path(name).match(self._only)]
+        return [name for name in finished_files(self._folder) if self._only(name)]
 
     def _send_new(self) -> None:
         stamps = {}
@@ -82,7 +91,7 @@ class Mirror:
             except FileNotFoundError:  # removed meanwhile: an old snapshot
                 continue
         new = [name for name, stamp in stamps.items() if self._sent.get(name) != stamp]
-        late = [name for name in new if Path(name).match(self._last)]
+        late = [name for name in new if self._last(name)]
         with ThreadPoolExecutor(THREADS) as pool:
             for wave in (sorted(set(new) - set(late)), sorted(late)):
                 failures = []

@@ -115,9 +115,10 @@ def _copy_in(store: Store, url: str, folder: Path, choose: Choose | None, may_be
     known = read_notes(folder).get("files", {})
     todo = [name for name in sorted(entries) if not _is_there(folder / name, entries[name], known.get(name))]
     size = sum(entries[name].size for name in todo)
-    require_room(folder, size, f"copying {url}")
-    progress = Progress(url, len(todo), size)
     incoming = folder / ".incoming"
+    begun = sum(path.stat().st_size for path in incoming.rglob("*") if path.is_file())  # by an interrupted call
+    require_room(folder, size - begun, f"copying {url}")
+    progress = Progress(url, len(todo), size)
 
     def fetch(name: str) -> None:
         part = incoming / name

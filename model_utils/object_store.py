@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import re
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -112,7 +113,8 @@ def retry(what: str, action: Callable, say: Callable[[str], None]):
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-                raise UserError(f"{what}: {error.strerror} ({error.filename}); make room there") from error
+                where = f" ({error.filename})" if error.filename else ""
+                raise UserError(f"{what}: {error.strerror}{where}; make room, or give another folder") from error
             _refuse(what, reason)
             if attempt == ATTEMPTS:
                 raise UserError(
@@ -188,13 +190,8 @@ class ObsStore:
 
     def download(self, url: str, path: Path, entry: Entry) -> None:
         bucket, key = split_url(url)
-        if entry.size > PART:  # writes path.tmp and a record beside it, from which it goes on
-            _checked(
-                self._client.downloadFile(
-                    bucket, key, str(path), partSize=PART, taskNum=4, enableCheckpoint=True, isAttachCrc64=True
-                ),
-                url,
-            )
+        if entry.size > PART:
+            self._download_parts(bucket, key, path)
         else:
             _checked(self._client.getObject(bucket, key, downloadPath=str(path)), url)
         is_md5 = re.fullmatch("[0-9a-fA-F]{32}", entry.version)
@@ -203,6 +200,18 @@ class ObsStore:
             if not (head.sseKms or head.sseC):  # the ETag of an encrypted object is not its MD5
                 path.unlink()
                 raise OSError(f"{url}: the checksum of what arrived is wrong")
+
+    def _download_parts(self, bucket: str, key: str, path: Path) -> None:
+        """Writes path.tmp and a record beside it, from which it goes on."""
+        try:
+            response = self._client.downloadFile(
+                bucket, key, str(path), partSize=PART, taskNum=4, enableCheckpoint=True, isAttachCrc64=True
+            )
+        except Exception as error:
+            if shutil.disk_usage(path.parent).free < 2**20:  # the SDK hides why a part failed
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+            raise
+        _checked(response, f"obs://{bucket}/{key}")
 
     def upload(self, path: Path, url: str) -> None:
         bucket, key = split_url(url)

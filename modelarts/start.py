@@ -56,8 +56,8 @@ def main(argv: list[str] | None = None) -> int:
     task = TASKS[job.task]
     if not (ROOT / task.program).is_file():
         raise UserError(f"task: {job.task} needs {task.program}, which is not part of this version")
-    if not task.is_training and (here.rank or here.is_scheduler):
-        say(f"{task.program} is the first process's work; nothing to do for rank {here.rank}")
+    if not task.is_training and not here.is_first:
+        say(f"{task.program} is the first process's work; nothing to do here")
         return 0
     config = check_options(task, job)
     starter = here.started_by or "the boot command"
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         job.options[task.output] = str(folder)
         if task.is_training and job.options["continue_train"] == "auto" and is_finished(config, folder):
             say(f"{folder}: training has already reached {config.num_steps_stop} iterations")
-            if is_url(job.train_url) and not here.rank:
+            if is_url(job.train_url) and here.is_first:
                 sync_out(folder, job.train_url)
             return 0
     return run_program(task, job, here, folder)
@@ -105,9 +105,11 @@ def run_program(task: Task, job: Job, here: Place, folder: Path | None) -> int:
     if not task.is_training:
         environ = {key: value for key, value in environ.items() if not key.startswith(("MS_", "OMPI_", "RANK_"))}
     elif is_msrun:
-        command = [*msrun(here, devices, console / f"{who}_msrun_{time.strftime('%Y%m%d_%H%M%S')}"), *program]
+        command = [*msrun(here, devices, console / who / time.strftime("msrun_%Y%m%d_%H%M%S")), *program]
         environ["PATH"] = f"{Path(sys.executable).parent}:{environ.get('PATH', '')}"  # msrun starts 'python'
         environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // devices)))
+    elif here.started_by == "mpirun":
+        environ.pop("RANK_TABLE_FILE", None)  # the two exclude each other
     elif here.started_by == "platform" and here.ranks > 1:
         environ.update(cluster(here))
         if not here.rank:
@@ -118,8 +120,14 @@ def run_program(task: Task, job: Job, here: Place, folder: Path | None) -> int:
     mirror = None
     if folder and is_url(job.train_url) and not here.is_scheduler:
         # The first process sends everything; the others, also those of other machines, their console alone.
-        only = "*" if not here.rank else f"console/{who}.log"
-        mirror = Mirror(folder, job.train_url, seconds=job.seconds, only=only, last="*_state.safetensors")
+        own = (f"console/{who}.", f"console/{who}/")
+        mirror = Mirror(
+            folder,
+            job.train_url,
+            seconds=job.seconds,
+            only=lambda name: here.is_first or name.startswith(own),
+            last=lambda name: name.endswith("_state.safetensors"),
+        )
         mirror.start()
     try:
         code = child.wait()

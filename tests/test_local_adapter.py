@@ -36,6 +36,8 @@ def test_every_launcher(environ, started_by, rank, ranks, chip):
 def test_machines_and_cards():
     place = find_place(TWO_MACHINES)
     assert (place.node, place.nodes, place.cards, place.hosts) == (1, 2, 8, ("first", "second"))
+    assert not place.is_first and find_place({**TWO_MACHINES, "VC_TASK_INDEX": "0"}).is_first
+    assert find_place({**TWO_MACHINES, "RANK_ID": "0", "RANK_SIZE": "16"}).is_first
     alone = find_place({"VC_TASK_INDEX": "3", "MA_NUM_GPUS": "0"})  # the index means nothing on one machine
     assert (alone.node, alone.nodes, alone.cards, alone.hosts) == (0, 1, 1, ())
     assert find_place({**MSRUN, "MS_ROLE": "MS_SCHED", "RANK_ID": "0"}).is_scheduler

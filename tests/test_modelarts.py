@@ -193,7 +193,7 @@ def test_a_single_process_starts_its_own_devices(world, tmp_path):
     words = ["--task=train_src", f"--data_url={world}", f"--train_url={tmp_path / 'out'}", *TINY, "--num_steps_stop=1"]
     finish(launch(tmp_path, *words, environ={"MA_NUM_GPUS": "2", "VC_TASK_INDEX": "5"}))
     assert (tmp_path / "out" / "GTA5_1_state.safetensors").is_file()
-    logs = sorted((tmp_path / "out" / "console").glob("node_0_msrun_*/worker_*.log"))
+    logs = sorted((tmp_path / "out" / "console").glob("node_0/msrun_*/worker_*.log"))
     assert [path.name for path in logs] == ["worker_0.log", "worker_1.log"]
     assert "rank 1 of 2" in logs[1].read_text()
 

@@ -239,7 +239,7 @@ def test_the_failure_of_the_copier_is_shared(cloud, tmp_path):
 def test_a_mirror_sends_while_the_run_writes(cloud, tmp_path):
     (tmp_path / "old.ckpt").write_bytes(b"came from there")
     cloud.put("mirror/old.ckpt", b"came from there")
-    mirrored = Mirror(tmp_path, "obs://bucket/mirror", seconds=0.05, last="*_state")
+    mirrored = Mirror(tmp_path, "obs://bucket/mirror", seconds=0.05, last=lambda name: name.endswith("_state"))
     mirrored.start()
     (tmp_path / "log.txt").write_bytes(b"1")
     (tmp_path / "5_state").write_bytes(b"s")
