@@ -266,21 +266,31 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _read_with_bases(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The file's values over those of its ``base:`` (default: ``advnet_config.yaml``)."""
-    path = path.resolve()
-    if path in above:
-        raise UserError(f"{path}: its 'base' leads back to itself")
+def load_yaml(path: Path) -> dict[str, Any]:
+    """The file's keys and values, as they stand there.
+
+    Raises:
+        UserError: it cannot be read, is no YAML or no mapping, or repeats a key.
+    """
     try:
         stream = io.StringIO(path.read_text(encoding="utf-8"))
         stream.name = str(path)
         raw = yaml.load(stream, _Loader) or {}  # a SafeLoader
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); give an existing file to --config_path") from error
+        raise UserError(f"{path}: cannot be read ({error.strerror}); give an existing file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
         raise UserError(f"{path}: must be lines of 'key: value'")
+    return raw
+
+
+def _read_with_bases(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The file's values over those of its ``base:`` (default: ``advnet_config.yaml``)."""
+    path = path.resolve()
+    if path in above:
+        raise UserError(f"{path}: its 'base' leads back to itself")
+    raw = load_yaml(path)
     base = raw.pop("base", None)
     raw = in_own_names(raw, path)
     values = {key: _convert(_known(key, path), value, path) for key, value in raw.items()}

@@ -42,8 +42,9 @@ def start_device(device: str = "auto", *, device_id: int = 0, threads: int = 0, 
     """Imports MindSpore, selects the device and joins the other processes of the run.
 
     Raises:
-        UserError: the device that was asked for is not there.
+        UserError: the device that was asked for is not there, or a variable of the launcher is wrong.
     """
+    local_adapter.find_place()  # refuses wrong variables before MindSpore waits because of them
     prepare_environment(device, threads)
     import mindspore as ms
     from mindspore import communication
