@@ -19,6 +19,7 @@ PRINTED = {
     "seg_coarse": "loss_sem_seg",
     "seg_points": "loss_sem_seg_point",
 }
+WARM_UP = 10  # iterations that do not count in FPS [IntraDA's Ascend port]
 
 
 def loss_line(iteration: int, total: int, losses: dict[str, float], seconds: float) -> str:
@@ -35,10 +36,12 @@ class RunLog:
         start: first iteration that this process will do.
         stop: iteration at which it ends; for the estimate of the time that is left.
         total: denominator of the printed iteration.
+        images: of an iteration on all devices: (labelled ones, all of both domains).
     """
 
-    def __init__(self, folder: Path, start: int, stop: int, total: int):
-        self._folder, self._stop, self._total = folder, stop, total
+    def __init__(self, folder: Path, start: int, stop: int, total: int, images: tuple[int, int]):
+        self._folder, self._stop, self._total, self._images = folder, stop, total, images
+        self._timed_steps, self._timed_seconds = 0, 0.0
         self._begin, self._start = time.perf_counter(), start
         _keep_rows_before(folder / "metrics.csv", start)  # counts the iterations before this one
         _keep_rows_before(folder / "validation.csv", start + 1)  # counts the iterations that were done
@@ -64,9 +67,22 @@ class RunLog:
         pace = (time.perf_counter() - self._begin) / (iteration + 1 - self._start)
         left = timedelta(seconds=round(pace * (self._stop - iteration - 1)))
         share = 100 * (iteration + 1) / self._stop
-        print(
-            f"  {share:5.1f} % of {self._stop}, {left} left, waiting for data {data_seconds:.3f} s a step", flush=True
+        self.say(
+            f"  {share:5.1f} % of {self._stop}, {left} left, waiting for data {data_seconds:.3f} s a step"
+            + self._throughput(rows[0][0], len(rows), step_seconds)
         )
+
+    def _throughput(self, first: int, steps: int, step_seconds: float) -> str:
+        """FPS as the Ascend ports define it (labelled images of all devices over the mean step time, loading included,
+        the first steps left out), and the images of both domains."""
+        if first < self._start + WARM_UP:
+            return ""
+        self._timed_steps += steps
+        self._timed_seconds += steps * step_seconds
+        pace = self._timed_seconds / self._timed_steps
+        labelled, every = self._images
+        both = f" ({every / pace:.2f} images of both domains a second)" if every != labelled else ""
+        return f", FPS {labelled / pace:.2f}{both}"
 
     def validation(self, iteration: int, values: dict[str, float]) -> None:
         """One row of validation.csv, e.g. ``{"miou": 41.2, "entropy": 0.21}``."""

@@ -36,7 +36,9 @@ def run_training(config: Config, device: Device) -> None:
         raise UserError(f"{resumed_from}: has already {start} iterations; raise num_steps_stop to train longer")
     if device.is_first:
         _open_folder(config, folder)
-        log: RunLog = RunLog(folder, start, config.num_steps_stop, config.num_steps)
+        labelled = config.batch_size * config.iter_size * device.ranks
+        images = labelled, labelled if config.method == "supervised" else 2 * labelled
+        log: RunLog = RunLog(folder, start, config.num_steps_stop, config.num_steps, images)
     else:
         log = SilentLog(config.num_steps_stop, config.num_steps)
     log.say(describe(device, config.mode))

@@ -21,6 +21,7 @@ ADVERSARIAL = [
     "advnet_config.yaml",
     "configs/advnet_single.yaml",
     "configs/advnet_single_lsgan.yaml",
+    "configs/advent.yaml",
     "configs/demo.yaml",
 ]
 

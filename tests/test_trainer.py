@@ -31,7 +31,7 @@ def run_loop(folder: Path, start: int, stop: int, bad_at: int = -1) -> list:
         return {"miou": 41.79}
 
     hooks = Hooks(save, evaluate, lambda done, scores: calls.append(("best", done)), lambda source, target: None)
-    log = RunLog(folder, start, stop, total=100)
+    log = RunLog(folder, start, stop, total=100, images=(4, 8))
     schedule = Schedule(start, stop, iter_size=2, log_every=2, save_every=4, eval_every=4)
     try:
         train(step, itertools.repeat(()), schedule, hooks, log)
