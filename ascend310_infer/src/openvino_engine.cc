@@ -1,4 +1,5 @@
 // ONNX models on any processor, by OpenVINO.
+#include <openvino/frontend/manager.hpp>
 #include <openvino/openvino.hpp>
 
 #include "engine.h"
@@ -86,7 +87,10 @@ class OpenvinoEngine final : public Engine {
  private:
   std::shared_ptr<ov::Model> Read(const std::string& path) {
     try {
-      return core_.read_model(path);
+      if (path.size() > 4 && path.substr(path.size() - 4) == ".xml") return core_.read_model(path);
+      // Core::read_model would try all its formats on a damaged file, and each would complain.
+      const auto frontend = ov::frontend::FrontEndManager().load_by_framework("onnx");
+      return frontend->convert(frontend->load(path));
     } catch (const std::exception& error) {
       throw UserError("model " + path + ": is damaged or not a model (" + FirstLine(error.what()) + ")");
     }
