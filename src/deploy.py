@@ -11,7 +11,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from model_utils.errors import UserError
-from src.dataset.transforms import MEAN_BGR
+from src.dataset.transforms import MEAN_BGR, read_bgr, resize_bicubic
 
 Size = tuple[int, int]  # (height, width)
 
@@ -34,6 +34,18 @@ class Deployment:
 DEPLOYMENTS = {
     "deeplab_multi": Deployment(("aux", "main"), True, True, tuple(MEAN_BGR.tolist())),
 }
+
+
+def network_input(path: Path, size: Size, deployment: Deployment) -> np.ndarray:
+    """A picture, resized bicubically, as the network's input (1, 3, *size) float32.
+
+    Raises:
+        UserError: the file is damaged or no image.
+    """
+    pixels = resize_bicubic(read_bgr(path), size)
+    pixels = pixels if deployment.bgr else pixels[:, :, ::-1]
+    values = (pixels.astype(np.float32) - np.float32(deployment.mean)) / np.float32(deployment.std)
+    return np.ascontiguousarray(values.transpose(2, 0, 1))[None]
 
 
 class DeployNet(nn.Cell):
@@ -63,7 +75,7 @@ class DeployNet(nn.Cell):
         self.label = ops.Argmax(1, ms.int32)
         self.order = Tensor([2, 1, 0] if deployment.bgr else [0, 1, 2], ms.int32)
         self.mean = Tensor(np.array(deployment.mean, np.float32).reshape(1, 3, 1, 1))
-        self.scale = Tensor((1 / np.array(deployment.std, np.float32)).reshape(1, 3, 1, 1))
+        self.std = Tensor(np.array(deployment.std, np.float32).reshape(1, 3, 1, 1))
         self.scaled = any(value != 1 for value in deployment.std)
         self.set_train(False)
 
@@ -71,7 +83,7 @@ class DeployNet(nn.Cell):
         if self.normalize:
             image = ops.gather(image.transpose(0, 3, 1, 2).astype(ms.float32), self.order, 1) - self.mean
             if self.scaled:
-                image = image * self.scale
+                image = image / self.std
         outputs = self.network(image)
         results = ()
         for index in self.heads:
@@ -89,7 +101,7 @@ class DeployNet(nn.Cell):
         if self.normalize:
             return pixels
         image = pixels.transpose(0, 3, 1, 2)[:, self.order.asnumpy()].astype(np.float32) - self.mean.asnumpy()
-        return image * self.scale.asnumpy() if self.scaled else image
+        return image / self.std.asnumpy() if self.scaled else image
 
 
 def export_mindir(

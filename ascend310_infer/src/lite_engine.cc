@@ -40,13 +40,14 @@ class LiteEngine final : public Engine {
     ascend->SetDeviceID(static_cast<uint32_t>(options.device_id));
     context->MutableDeviceInfo().push_back(ascend);
     device_ = "device " + std::to_string(options.device_id);
-    if (model_.Build(path_, mindspore::kMindIR, context).IsError()) {
+    if (model_->Build(path_, mindspore::kMindIR, context).IsError()) {
       // No chip, or no such one: the processor, but never in place of a chip that was named.
       if (options.device_id != 0) {
         throw UserError("device_id: MindSpore Lite cannot run " + path_ + " on " + device_);
       }
       context->MutableDeviceInfo() = {std::make_shared<mindspore::CPUDeviceInfo>()};
-      const mindspore::Status status = model_.Build(path_, mindspore::kMindIR, context);
+      model_ = std::make_unique<mindspore::Model>();
+      const mindspore::Status status = model_->Build(path_, mindspore::kMindIR, context);
       if (status.IsError()) {
         throw UserError("model " + path_ + ": is damaged, or of another version (" + status.ToString() + ")");
       }
@@ -60,10 +61,10 @@ class LiteEngine final : public Engine {
   const std::vector<TensorInfo>& outputs() const override { return outputs_; }
 
   void Infer(const Bytes& input, std::vector<Bytes>* outputs) override {
-    auto inputs = model_.GetInputs();
+    auto inputs = model_->GetInputs();
     std::memcpy(inputs[0].MutableData(), input.data(), input.size());
     std::vector<mindspore::MSTensor> results;
-    Check(model_.Predict(inputs, &results), "Model::Predict");
+    Check(model_->Predict(inputs, &results), "Model::Predict");
     outputs->resize(results.size());
     for (size_t i = 0; i < results.size(); ++i) {
       const auto data = results[i].Data();
@@ -77,7 +78,7 @@ class LiteEngine final : public Engine {
 
  private:
   void SetBatch(int64_t wanted) {
-    auto inputs = model_.GetInputs();
+    auto inputs = model_->GetInputs();
     if (inputs.size() != 1) {
       throw UserError("model " + path_ + ": has " + std::to_string(inputs.size()) + " inputs instead of one");
     }
@@ -85,19 +86,19 @@ class LiteEngine final : public Engine {
     const bool open = !input_.shape.empty() && input_.shape[0] < 0;
     if (open) {
       input_.shape[0] = wanted != 0 ? wanted : 1;
-      Check(model_.Resize(inputs, {input_.shape}), "Model::Resize");
+      Check(model_->Resize(inputs, {input_.shape}), "Model::Resize");
     } else if (wanted != 0 && wanted != input_.shape[0]) {
       throw UserError("batch_size: model " + path_ + " has a fixed batch of " + std::to_string(input_.shape[0]) +
                       ", not " + std::to_string(wanted));
     }
-    for (const auto& tensor : model_.GetOutputs()) {
+    for (const auto& tensor : model_->GetOutputs()) {
       outputs_.push_back(InfoOf(tensor, path_));
       if (open) outputs_.back().shape[0] = input_.shape[0];
     }
   }
 
   std::string path_, device_;
-  mindspore::Model model_;
+  std::unique_ptr<mindspore::Model> model_ = std::make_unique<mindspore::Model>();
   TensorInfo input_;
   std::vector<TensorInfo> outputs_;
 };

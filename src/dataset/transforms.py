@@ -38,11 +38,16 @@ def _is_whole(data: np.ndarray) -> bool:
     return not is_png or b"IEND" in data[-16:].tobytes()
 
 
+def resize_bicubic(image: np.ndarray, size: Size) -> np.ndarray:
+    """(H, W, 3) uint8 -> (*size, 3) uint8. Pillow treats the channels alike, so their order does not matter."""
+    if image.shape[:2] == size:
+        return image
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))
+
+
 def to_network_input(bgr: np.ndarray, size: Size) -> np.ndarray:
     """(H, W, 3) uint8 BGR -> (3, *size) float32, mean subtracted."""
-    if bgr.shape[:2] != size:
-        # Pillow treats the channels alike, so their order does not matter to it.
-        bgr = np.asarray(Image.fromarray(bgr).resize(size[::-1], Image.Resampling.BICUBIC))
+    bgr = resize_bicubic(bgr, size)
     output = np.empty((3, *size), np.float32)
     for channel in range(3):
         np.subtract(bgr[:, :, channel], MEAN_BGR[channel], out=output[channel])
