@@ -20,7 +20,8 @@ Size = tuple[int, int]  # (height, width)
 class Deployment:
     """What a network's file needs to know: its outputs in order, how they are enlarged, and its input.
 
-    The input is ``(pixel - mean) / std`` per channel, in the order BGR or RGB, of pixels 0..255.
+    The prediction is the output that is called main. The input is ``(pixel - mean) / std`` per channel, in the order
+    BGR or RGB, of pixels 0..255.
     """
 
     heads: tuple[str, ...]
@@ -33,6 +34,10 @@ class Deployment:
 # Adding a network is a line here, and one in ascend310_infer/src/preprocess.cc.
 DEPLOYMENTS = {
     "deeplab_multi": Deployment(("aux", "main"), True, True, tuple(MEAN_BGR.tolist())),
+    "icnet": Deployment(
+        ("main", "quarter", "eighth", "sixteenth"), True, False, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+    ),
+    "pointrend": Deployment(("coarse", "main"), False, True, (103.53, 116.28, 123.675)),
 }
 
 
@@ -145,7 +150,11 @@ def export_onnx(network: DeployNet, target: Path, *, batch: int | None, size: Si
 
     with _folder_beside(target) as folder:
         export_mindir(network, folder / "network.mindir", batch=batch or 1, size=size)
-        convert_mindir(folder / "network.mindir", folder / "network.onnx", dynamic_batch=batch is None)
+        doubled = None
+        if batch is None:
+            doubled = folder / "doubled.mindir"
+            export_mindir(network, doubled, batch=2, size=size)
+        convert_mindir(folder / "network.mindir", folder / "network.onnx", doubled=doubled)
         (folder / "network.onnx").replace(target)
 
 

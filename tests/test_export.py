@@ -190,6 +190,9 @@ class Everything(nn.Cell):
             ops.max(image, 1)[0] - image.sum(1),
             ops.mean(image, (2, 3), keep_dims=True),
             ops.matmul(image, image.transpose(0, 1, 3, 2)),
+            ops.matmul(image.reshape((-1, w)), image[0, 0].T).reshape((n, channels, h, h)),  # the batch inside an axis
+            ops.maximum(*ops.unbind(image, 1)[1:3]),
+            ops.pad(image, (1, 2, 0, 3)),
         )
 
 
@@ -197,9 +200,13 @@ class Everything(nn.Cell):
 def test_every_operator_equals_mindspore(tmp_path, dynamic):
     network = Everything().set_train(False)
     image = np.random.default_rng(6).normal(size=(2, 4, 9, 12)).astype(np.float32)
-    given = image if dynamic else image[:1]
+    given = np.concatenate([image, image[::-1]])[:3] if dynamic else image[:1]  # a batch that was not exported
     ms.export(network, Tensor(image[:1]), file_name=str(tmp_path / "net"), file_format="MINDIR")
-    convert_mindir(tmp_path / "net.mindir", tmp_path / "net.onnx", dynamic_batch=dynamic)
+    doubled = None
+    if dynamic:
+        doubled = tmp_path / "doubled.mindir"
+        ms.export(network, Tensor(image), file_name=str(doubled), file_format="MINDIR")
+    convert_mindir(tmp_path / "net.mindir", tmp_path / "net.onnx", doubled=doubled)
     results = zip(network(Tensor(given)), run_onnx(tmp_path / "net.onnx", given), strict=True)
     for number, (expected, found) in enumerate(results):
         np.testing.assert_allclose(found, expected.asnumpy(), atol=3e-5, err_msg=f"output {number}")
@@ -212,7 +219,7 @@ def test_an_unknown_operator_is_named(tmp_path):
 
     ms.export(Odd(), Tensor(np.ones((1, 2), np.float32)), file_name=str(tmp_path / "net"), file_format="MINDIR")
     with pytest.raises(UserError, match="operator Erf has no ONNX form here"):
-        convert_mindir(tmp_path / "net.mindir", tmp_path / "net.onnx", dynamic_batch=False)
+        convert_mindir(tmp_path / "net.mindir", tmp_path / "net.onnx")
 
 
 def test_the_program_itself(checkpoint, tmp_path):

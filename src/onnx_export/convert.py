@@ -14,73 +14,82 @@ from onnx import helper
 
 from model_utils.errors import UserError
 from src.onnx_export.operators import OPERATORS
-from src.onnx_export.writer import Call, Constant, GraphWriter
+from src.onnx_export.writer import Call, Constant, Described, GraphWriter
 
 # MINDIR numbers its types as ONNX does.
 NUMPY_TYPES = {1: np.float32, 2: np.uint8, 6: np.int32, 7: np.int64, 9: np.bool_, 10: np.float16, 11: np.float64}
 INPUT, OUTPUT = "image", "output_{}"
 
 
-def convert_mindir(mindir: Path, target: Path, *, dynamic_batch: bool) -> onnx.ModelProto:
-    """Writes the network of ``mindir`` (exported with batch 1 when ``dynamic_batch``) to ``target``.
+def convert_mindir(mindir: Path, target: Path, *, doubled: Path | None = None) -> onnx.ModelProto:
+    """Writes the network of ``mindir`` to ``target``.
 
     The input is called ``image``, the outputs ``output_0``, ``output_1``, ...
+
+    Args:
+        doubled: the same network exported with another batch. The batch is then left open: it is the axes whose
+            length differs in the two.
 
     Raises:
         UserError: the network uses an operator that has no ONNX form here.
     """
-    source = ModelProto()
-    source.ParseFromString(mindir.read_bytes())
-    writer = GraphWriter(dynamic_batch=dynamic_batch)
-    reader = _Reader(source, writer)
-    outputs = reader.translate()
-    graph_outputs = []
-    for number, name in enumerate(outputs):
-        shape, dtype = reader.known[name]
+    writer = GraphWriter()
+    reader = _Reader(_read(mindir), writer, _read(doubled) if doubled else None)
+    outputs = []
+    for number, name in enumerate(reader.translate()):
+        tensor = reader.known[name]
         writer.nodes.append(helper.make_node("Identity", [name], [OUTPUT.format(number)]))
-        graph_outputs.append(
-            helper.make_tensor_value_info(OUTPUT.format(number), dtype, _batch_axis(shape, dynamic_batch))
-        )
-    nodes = _needed(writer.nodes, {output.name for output in graph_outputs})
+        outputs.append(helper.make_tensor_value_info(OUTPUT.format(number), tensor.dtype, _named(tensor)))
+    nodes = _needed(writer.nodes, {output.name for output in outputs})
     used = {name for node in nodes for name in node.input}
     constants = [constant for constant in writer.constants if constant.name in used]
-    graph = helper.make_graph(nodes, "network", [reader.graph_input()], graph_outputs, constants)
+    entry = reader.known[INPUT]
+    inputs = [helper.make_tensor_value_info(INPUT, entry.dtype, _named(entry))]
+    graph = helper.make_graph(nodes, "network", inputs, outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", writer.opset)], ir_version=8)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(target))
     return model
 
 
+def _read(path: Path) -> ModelProto:
+    model = ModelProto()
+    model.ParseFromString(path.read_bytes())
+    return model
+
+
+def _named(tensor: Described) -> list:
+    return ["batch" if axis in tensor.open_axes else size for axis, size in enumerate(tensor.shape)]
+
+
 class _Reader:
     """Walks the MINDIR's graph in its order, which is the order of execution."""
 
-    def __init__(self, source: ModelProto, writer: GraphWriter):
+    def __init__(self, source: ModelProto, writer: GraphWriter, doubled: ModelProto | None):
         if source.functions:
             raise UserError("export: the network has control flow, which ONNX files here cannot hold; use MINDIR")
         if len(source.graph.input) != 1:
             raise UserError(f"export: the network has {len(source.graph.input)} inputs, not one; use MINDIR")
         self.graph, self.writer = source.graph, writer
+        self.doubled = (doubled or source).graph
         self.primitives = {primitive.name: primitive for primitive in source.primitives}
         self.values: dict[str, Any] = {}  # name in the MINDIR -> ONNX name(s) or Constant
-        self.known: dict[str, tuple[tuple[int, ...], int]] = {}  # ONNX name -> shape, type
-
-    def graph_input(self):
-        tensor = self.graph.input[0].tensor[0]
-        shape = _batch_axis(tuple(tensor.dims), self.writer.dynamic_batch)
-        return helper.make_tensor_value_info(INPUT, tensor.data_type, shape)
+        self.known: dict[str, Described] = {}  # ONNX name -> what is known of it
 
     def translate(self) -> list[str]:
         """Emits every node; returns the ONNX names of the outputs."""
         entry = self.graph.input[0]
         self.values[entry.name] = INPUT
-        self.known[INPUT] = (tuple(entry.tensor[0].dims), entry.tensor[0].data_type)
+        self.known[INPUT] = _describe(entry.tensor[0], self.doubled.input[0].tensor[0])
         for parameter in self.graph.parameter:
             array = np.frombuffer(parameter.raw_data, NUMPY_TYPES[parameter.data_type])
             name = self.writer.constant(array.reshape(tuple(parameter.dims)), parameter.name.split(":")[-1])
             self.values[parameter.name] = name
-            self.known[name] = (tuple(parameter.dims), parameter.data_type)
-        for node in self.graph.node:
-            value = self._constant(node) if node.op_type == "Constant" else self._call(node)
+            self.known[name] = _describe(parameter, parameter)
+        if [node.op_type for node in self.graph.node] != [node.op_type for node in self.doubled.node]:
+            raise UserError("export: the network is another one for another batch; give a fixed --batch_size")
+        for node, twin in zip(self.graph.node, self.doubled.node, strict=True):
+            value = self._constant(node) if node.op_type == "Constant" else self._call(node, twin)
             for output in node.output:
                 # Some references leave the scope of the name out.
                 self.values[output] = self.values[output.rsplit(":", 1)[-1]] = value
@@ -91,47 +100,47 @@ class _Reader:
         value = _python_value(node.attribute[0])
         return Constant(value[0] if isinstance(value, list) and node.attribute[0].tensors else value)
 
-    def _call(self, node) -> Any:
+    def _call(self, node, twin) -> Any:
         operator = self.primitives.get(node.op_type.removeprefix("REF::"))
         kind = operator.op_type if operator else node.op_type
         if kind == "UpdateState":
             return None
         inputs = [self.values[name] for name in node.input]
-        shape, dtype = _shape_of(node)
-        described = [self._describe(value) for value in inputs]
+        result = Described(None, None)
+        tensor, other = _tensor_of(node), _tensor_of(twin)
+        if tensor is not None:
+            result = _describe(tensor, other)
         attributes = {a.name: _python_value(a) for a in operator.attribute} if operator else {}
-        call = Call(
-            self.writer,
-            inputs,
-            [item[0] for item in described],
-            [item[1] for item in described],
-            attributes,
-            shape,
-            dtype,
-        )
+        call = Call(self.writer, inputs, [self._known(value) for value in inputs], attributes, result)
         try:
-            result = OPERATORS[kind](call)
+            names = OPERATORS[kind](call)
         except (KeyError, NotImplementedError) as error:
             what = f" ({error})" if isinstance(error, NotImplementedError) else ""
             raise UserError(
                 f"export: operator {kind}{what} has no ONNX form here; use --file_format MINDIR, "
                 "or add it to src/onnx_export/operators.py"
             ) from error
-        if isinstance(result, str) and shape is not None and result not in self.known:
-            self.known[result] = (shape, dtype)
-        return result
+        if isinstance(names, str) and tensor is not None:
+            self.known.setdefault(names, result)
+        return names
 
-    def _describe(self, value: Any) -> tuple[tuple[int, ...] | None, int | None]:
+    def _known(self, value: Any) -> Described:
         if isinstance(value, Constant):
-            return (value.value.shape, None) if isinstance(value.value, np.ndarray) else (None, None)
-        return self.known.get(value, (None, None)) if isinstance(value, str) else (None, None)
+            return Described(value.value.shape if isinstance(value.value, np.ndarray) else None, None)
+        return self.known.get(value, Described(None, None)) if isinstance(value, str) else Described(None, None)
 
 
-def _shape_of(node) -> tuple[tuple[int, ...] | None, int | None]:
+def _tensor_of(node) -> Any | None:
+    """The type and shape of a node's output, when it is a tensor."""
     for attribute in node.attribute:
         if attribute.name == "shape" and len(attribute.tensors) == 1:
-            return tuple(attribute.tensors[0].dims), attribute.tensors[0].data_type
-    return None, None
+            return attribute.tensors[0]
+    return None
+
+
+def _describe(tensor, doubled) -> Described:
+    open_axes = [axis for axis, sizes in enumerate(zip(tensor.dims, doubled.dims, strict=True)) if len(set(sizes)) == 2]
+    return Described(tuple(tensor.dims), tensor.data_type, tuple(open_axes))
 
 
 def _python_value(attribute) -> Any:
@@ -163,7 +172,3 @@ def _needed(nodes: list, wanted: set[str]) -> list:
             kept.append(node)
             wanted |= set(node.input)
     return kept[::-1]
-
-
-def _batch_axis(shape: tuple[int, ...], dynamic: bool) -> list:
-    return ["batch", *shape[1:]] if dynamic else list(shape)

@@ -8,7 +8,7 @@ from src.onnx_export.writer import NODE_OUTPUTS, Call
 
 
 def conv(call: Call) -> NODE_OUTPUTS:
-    kernel, a = call.shapes[1][2:], call.attributes
+    kernel, a = call.shape_of(1)[2:], call.attributes
     top, bottom, left, right = a["pad_list"]
     place = {"pads": [top, left, bottom, right]} if str(a["pad_mode"]).lower() != "same" else {"auto_pad": "SAME_UPPER"}
     inputs = [call.tensor(0), call.tensor(1)]
@@ -28,7 +28,7 @@ def bias(call: Call) -> NODE_OUTPUTS:
     if conv is not None and len(conv.input) == 2:
         conv.input.append(call.tensor(1))
         return call.tensor(0)
-    shape = call.writer.integers(1, -1, *[1] * (len(call.shapes[0]) - 2))
+    shape = call.writer.integers(1, -1, *[1] * (len(call.shape_of(0)) - 2))
     return call.writer.emit("Add", [call.tensor(0), call.writer.emit("Reshape", [call.tensor(1), shape])])
 
 
@@ -39,13 +39,13 @@ def batch_norm(call: Call) -> NODE_OUTPUTS:
 
 def group_norm(call: Call) -> NODE_OUTPUTS:
     """Instance norm over groups: ONNX has group norm from opset 18 only."""
-    writer, groups, channels = call.writer, call.value(1), call.shapes[0][1]
+    writer, groups, channels = call.writer, call.value(1), call.shape_of(0)[1]
     ones, zeros = np.ones(groups, np.float32), np.zeros(groups, np.float32)
     x = writer.emit("Reshape", [call.tensor(0), writer.integers(0, groups, -1)])
     scales = [writer.constant(ones), writer.constant(zeros)]
     x = writer.emit("InstanceNormalization", [x, *scales], epsilon=float(call.value(4)))
-    x = writer.emit("Reshape", [x, writer.integers(0, *call.shapes[0][1:])])
-    per_channel = writer.integers(1, channels, *[1] * (len(call.shapes[0]) - 2))
+    x = writer.emit("Reshape", [x, writer.integers(0, *call.shape_of(0)[1:])])
+    per_channel = writer.integers(1, channels, *[1] * (len(call.shape_of(0)) - 2))
     gamma, beta = (writer.emit("Reshape", [call.tensor(i), per_channel]) for i in (2, 3))
     return [writer.emit("Add", [writer.emit("Mul", [x, gamma]), beta])]
 
@@ -58,7 +58,7 @@ def max_pool(call: Call) -> NODE_OUTPUTS:
 def _pool(operator: str, call: Call, kernel: list, strides: list, pads: list, ceil_mode: int) -> str:
     """MindSpore pools some planes as volumes of depth 1, between an ExpandDims and a Squeeze."""
     writer, x, volume = call.writer, call.tensor(0), None
-    if len(call.shapes[0]) == 5:
+    if len(call.shape_of(0)) == 5:
         volume = writer.made_by(x, "Unsqueeze")
         if volume is None or kernel[-3] != 1:
             raise NotImplementedError("a pooling of volumes")
@@ -88,8 +88,8 @@ def adaptive_pool(call: Call) -> NODE_OUTPUTS:
     """Two constant matrices, whose rows average the windows: the windows of a fixed size are constant."""
     x = call.tensor(0)
     sizes = call.attributes["output_size"]
-    rows = call.writer.constant(pooling_matrix(call.shapes[0][2], sizes[-2]))
-    columns = call.writer.constant(pooling_matrix(call.shapes[0][3], sizes[-1]).T)
+    rows = call.writer.constant(pooling_matrix(call.shape_of(0)[2], sizes[-2]))
+    columns = call.writer.constant(pooling_matrix(call.shape_of(0)[3], sizes[-1]).T)
     return call.writer.emit("MatMul", [rows, call.writer.emit("MatMul", [x, columns])])
 
 
@@ -106,7 +106,7 @@ def resize(mode: str) -> Callable[[Call], NODE_OUTPUTS]:
     def write(call: Call) -> NODE_OUTPUTS:
         writer = call.writer
         x, size = call.tensor(0), list(call.shape[2:])
-        if writer.dynamic_batch:
+        if call.result.open_axes:
             shape = writer.emit("Shape", [x])
             kept = writer.emit("Slice", [shape, writer.integers(0), writer.integers(2)])
             sizes = writer.emit("Concat", [kept, writer.integers(*size)], axis=0)

@@ -6,6 +6,7 @@ Opset 13, which Ascend's compiler reads; GridSample alone needs 16.
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from onnx import numpy_helper
 
 from src.onnx_export import layers
@@ -47,7 +48,7 @@ def _unsqueeze(call: Call) -> NODE_OUTPUTS:
 
 
 def _squeeze(call: Call) -> NODE_OUTPUTS:
-    axes = [axis % len(call.shapes[0]) for axis in call.numbers(1)]
+    axes = [axis % len(call.shape_of(0)) for axis in call.numbers(1)]
     inner = call.writer.made_by(call.tensor(0), "Unsqueeze")
     if inner is not None and axes == _axes(call.writer, inner):
         return inner.input[0]
@@ -60,10 +61,9 @@ def _axes(writer: GraphWriter, node: Any) -> list[int]:
 
 
 def _reshape(call: Call) -> NODE_OUTPUTS:
-    """0 keeps the batch, whatever it is when the network runs."""
-    size = list(call.shape)
-    if size and call.shapes[0] and size[0] == call.shapes[0][0]:
-        size[0] = 0
+    if len(call.result.open_axes) > 1:
+        raise NotImplementedError("a batch on two axes")
+    size = [-1 if axis in call.result.open_axes else size for axis, size in enumerate(call.shape)]
     return call.writer.emit("Reshape", [call.tensor(0), call.writer.integers(*size)])
 
 
@@ -96,14 +96,14 @@ def _slice(call: Call) -> NODE_OUTPUTS:
 
 
 def _cast(call: Call) -> NODE_OUTPUTS:
-    if call.dtype == call.dtypes[0]:
+    if call.result.dtype == call.known[0].dtype:
         return call.tensor(0)
-    return call.writer.emit("Cast", [call.tensor(0)], to=call.dtype)
+    return call.writer.emit("Cast", [call.tensor(0)], to=call.result.dtype)
 
 
 def _argmax(call: Call) -> NODE_OUTPUTS:
     y = call.writer.emit("ArgMax", [call.tensor(0)], axis=call.value(1), keepdims=0)
-    return y if call.dtype == 7 else call.writer.emit("Cast", [y], to=call.dtype)
+    return y if call.result.dtype == 7 else call.writer.emit("Cast", [y], to=call.result.dtype)
 
 
 def _max_with_index(call: Call) -> NODE_OUTPUTS:
@@ -156,8 +156,30 @@ def _scatter_elements(call: Call) -> NODE_OUTPUTS:
 
 
 def _broadcast(call: Call) -> NODE_OUTPUTS:
-    """Expand keeps a batch that is larger than the 1 of the exported graph."""
-    return call.writer.emit("Expand", [call.tensor(0), call.writer.integers(*call.shape)])
+    """Expand keeps what is longer than 1."""
+    size = [1 if axis in call.result.open_axes else size for axis, size in enumerate(call.shape)]
+    return call.writer.emit("Expand", [call.tensor(0), call.writer.integers(*size)])
+
+
+def _unstack(call: Call) -> NODE_OUTPUTS:
+    axis, writer = call.attributes["axis"] % len(call.shape_of(0)), call.writer
+    parts = [
+        writer.emit("Gather", [call.tensor(0), writer.constant(np.array(k))], axis=axis)
+        for k in range(call.shape_of(0)[axis])
+    ]
+    return parts
+
+
+def _pad(call: Call) -> NODE_OUTPUTS:
+    """MindSpore counts (before, after) from the last axis, ONNX all befores and then all afters from the first."""
+    if str(call.attributes.get("mode", "constant")) != "constant":
+        raise NotImplementedError("a padding that is not constant")
+    pairs = call.numbers(1)
+    axes = len(call.shape_of(0))
+    before, after = [0] * axes, [0] * axes
+    for k in range(len(pairs) // 2):
+        before[axes - 1 - k], after[axes - 1 - k] = pairs[2 * k : 2 * k + 2]
+    return call.writer.emit("Pad", [call.tensor(0), call.writer.integers(*before, *after), call.tensor(2, like=0)])
 
 
 def _softmax(call: Call) -> NODE_OUTPUTS:
@@ -210,5 +232,7 @@ OPERATORS: dict[str, Callable[[Call], NODE_OUTPUTS]] = {
     "GatherD": _gather_elements,
     "TensorScatterElements": _scatter_elements,
     "BroadcastTo": _broadcast,
+    "Unstack": _unstack,
+    "PadV3": _pad,
     "Softmax": _softmax,
 }

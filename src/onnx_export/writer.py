@@ -12,8 +12,7 @@ NODE_OUTPUTS = str | list[str]
 class GraphWriter:
     """Collects the nodes and constants of an ONNX graph."""
 
-    def __init__(self, *, dynamic_batch: bool):
-        self.dynamic_batch = dynamic_batch
+    def __init__(self):
         self.opset = 13
         self.nodes: list = []
         self.constants: list = []
@@ -44,16 +43,32 @@ class GraphWriter:
 
 
 @dataclass
+class Described:
+    """What is known of a tensor: shape, type (in ONNX's numbers), and the axes whose length depends on the batch."""
+
+    shape: tuple[int, ...] | None
+    dtype: int | None
+    open_axes: tuple[int, ...] = ()
+
+
+@dataclass
 class Call:
-    """One operator of the MINDIR: ONNX names or Python constants of its inputs, attributes, shapes."""
+    """One operator of the MINDIR: ONNX names or Python constants of its inputs, and its attributes."""
 
     writer: GraphWriter
     inputs: list[Any]  # str or list of str: tensors; Constant: values
-    shapes: list[tuple[int, ...] | None]  # of the inputs
-    dtypes: list[int | None]  # of the inputs, in ONNX's numbers
+    known: list[Described]  # of the inputs
     attributes: dict[str, Any]
-    shape: tuple[int, ...] | None  # of the output
-    dtype: int | None
+    result: Described
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the output."""
+        return self.result.shape
+
+    def shape_of(self, index: int) -> tuple[int, ...]:
+        """Of an input."""
+        return self.known[index].shape
 
     def tensor(self, index: int, like: int | None = None) -> str:
         """The ONNX name of an input; a constant becomes an array of the type of input ``like``."""
@@ -61,8 +76,8 @@ class Call:
         if not isinstance(value, Constant):
             return value
         array = np.asarray(value.value)
-        if like is not None and self.dtypes[like]:
-            array = array.astype(helper.tensor_dtype_to_np_dtype(self.dtypes[like]))
+        if like is not None and self.known[like].dtype:
+            array = array.astype(helper.tensor_dtype_to_np_dtype(self.known[like].dtype))
         return self.writer.constant(array)
 
     def value(self, index: int) -> Any:
