@@ -12,47 +12,48 @@ from model_utils.errors import UserError, run
 
 def main(argv: list[str] | None = None) -> None:
     """Reads RESULT_PATH/<stem>_<i>.bin, enlarges the logits to the label's size and prints the owner's table."""
+    prepare_environment("CPU")
     from tqdm import tqdm
 
     from src.dataset.cityscapes import list_cityscapes
     from src.dataset.labels import CLASS_NAMES
     from src.dataset.transforms import load_label
+    from src.deploy import DEPLOYMENTS
     from src.metrics import Confusion, format_table, write_scores
 
     parser = argparse.ArgumentParser(prog="postprocess.py", description=main.__doc__)
     parser.add_argument("--dataset_path", type=Path, required=True, help="folder that holds leftImg8bit and gtFine")
     parser.add_argument("--result_path", type=Path, required=True, help="folder of the .bin files")
     parser.add_argument("--split", default="val")
-    parser.add_argument("--output", type=int, help="number i of the output that is scored; default: the last one")
+    parser.add_argument("--network", choices=DEPLOYMENTS, default="deeplab_multi")
     parser.add_argument("--num_classes", type=int, default=19)
-    parser.add_argument("--half_pixel", action="store_true", help="enlarge without aligned corners (PointRend)")
     parser.add_argument("--save_to", type=Path, help="folder for result.json, .csv and .txt")
     options = parser.parse_args(argv)
-    prepare_environment("CPU")
+    deployment = DEPLOYMENTS[options.network]
+    prediction = deployment.heads.index("main")
     confusion = Confusion(options.num_classes)
     samples = list_cityscapes(options.dataset_path, options.split)
-    files = [find_output(options.result_path, sample.image, options.output) for sample in samples]  # all, or none
+    files = [find_output(options.result_path, sample.image, prediction) for sample in samples]  # all, or none
     for sample, file in tqdm(list(zip(samples, files, strict=True)), unit="image"):
         label = load_label(sample.label)
-        confusion.add(label, labels_of(file, options.num_classes, label.shape, align_corners=not options.half_pixel))
+        confusion.add(label, labels_of(file, options.num_classes, label.shape, align_corners=deployment.align_corners))
     print(format_table(confusion, CLASS_NAMES))
     if options.save_to:
         options.save_to.mkdir(parents=True, exist_ok=True)
         write_scores(options.save_to, confusion, CLASS_NAMES)
 
 
-def find_output(folder: Path, image: Path, number: int | None) -> Path:
-    """``<stem>_<number>.bin``, or the one with the highest number.
+def find_output(folder: Path, image: Path, prediction: int) -> Path:
+    """``<stem>_<prediction>.bin``, or ``<stem>_0.bin`` of a model that has one output.
 
     Raises:
         UserError: there is none.
     """
     stem = image.name.partition(".")[0]
-    found = [folder / f"{stem}_{i}.bin" for i in (range(8) if number is None else [number])]
-    found = [path for path in found if path.is_file()]
-    if not found:
-        raise UserError(f"{folder}: holds no result for {image.name} ({stem}_0.bin, ...); run the inference again")
-    return found[-1]
+    for path in (folder / f"{stem}_{prediction}.bin", folder / f"{stem}_0.bin"):
+        if path.is_file():
+            return path
+    raise UserError(f"{folder}: holds no result for {image.name} ({stem}_0.bin, ...); run the inference again")
 
 
 def labels_of(path: Path, classes: int, size: tuple[int, int], *, align_corners: bool = True) -> np.ndarray:

@@ -35,5 +35,12 @@ if [ -d "$data/leftImg8bit/val" ]; then images=$data/leftImg8bit/val; fi
 step inference infer.log "$program/main" --model_path "$model" --dataset_path "$images" --device_id "$device" "$@"
 tail -n 2 infer.log
 if [ ! -d "$data/gtFine/val" ]; then echo "not scored: there is no $data/gtFine/val"; exit 0; fi
-step scoring acc.log python "$project/postprocess.py" --dataset_path "$data" --result_path result_Files
+network=deeplab_multi previous=
+for word in "$@"; do
+  if [ "$previous" = --network ]; then network=$word; fi
+  if [[ "$word" == --network=* ]]; then network=${word#*=}; fi
+  previous=$word
+done
+step scoring acc.log python "$project/postprocess.py" --dataset_path "$data" --result_path result_Files \
+  --network "$network"
 grep '^===>' acc.log

@@ -121,23 +121,42 @@ def export_mindir(
     if key and batch is None:
         raise UserError("batch_size: an encrypted MINDIR needs a fixed one; give --batch_size 1")
     with _folder_beside(target) as folder:
-        value = Tensor(network.example(batch or 1, size))
-        ms.export(network, value, file_name=str(folder / target.stem), file_format="MINDIR", **options)
-        source = folder / f"{target.stem}.mindir"
-        source.chmod(0o644)  # MindSpore's files are readable for their owner only; these are for everybody
+        files = []
+        for count in [batch] if batch else [1, 2]:
+            name = str(folder / f"batch{count}")
+            ms.export(network, Tensor(network.example(count, size)), file_name=name, file_format="MINDIR", **options)
+            files.append(Path(f"{name}.mindir"))
+            files[-1].chmod(0o644)  # MindSpore's files are readable for their owner only; these are for everybody
         if batch is None:
-            _open_batch(source)
-        source.replace(target)
+            _open_batch(*files)
+        files[0].replace(target)
 
 
-def _open_batch(path: Path) -> None:
-    """Frees the first axis of the input. Exported with a free axis, batch norm would leave unusable checks behind."""
+def _open_batch(path: Path, doubled: Path) -> None:
+    """Leaves the batch of ``path`` open: -1 where its sizes differ from the same network's with another batch.
+
+    Exported with an open batch, batch norm would leave checks behind that make the file unusable.
+    """
     from mindspore.train.mind_ir_pb2 import ModelProto
 
-    model = ModelProto()
+    model, other = ModelProto(), ModelProto()
     model.ParseFromString(path.read_bytes())
+    other.ParseFromString(doubled.read_bytes())
     model.graph.input[0].tensor[0].dims[0] = -1
+    kinds = {primitive.name: primitive.op_type for primitive in model.primitives}
+    constants = {node.output[0]: node.attribute[0] for node in model.graph.node if node.op_type == "Constant"}
+    for node, twin in zip(model.graph.node, other.graph.node, strict=True):
+        if kinds.get(node.op_type.removeprefix("REF::")) not in ("Reshape", "BroadcastTo"):
+            continue
+        shape, twin_shape = _dims(node), _dims(twin)
+        if shape != twin_shape:
+            for value, size, twin_size in zip(constants[node.input[1]].values, shape, twin_shape, strict=True):
+                value.ints[0] = size if size == twin_size else -1
     path.write_bytes(model.SerializeToString())
+
+
+def _dims(node) -> list[int]:
+    return next(list(attribute.tensors[0].dims) for attribute in node.attribute if attribute.name == "shape")
 
 
 def export_onnx(network: DeployNet, target: Path, *, batch: int | None, size: Size) -> None:

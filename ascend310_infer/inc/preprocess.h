@@ -9,8 +9,9 @@ namespace seg {
 
 struct Network {
   const char* name;
-  bool align_corners;    // how its logits are enlarged
-  bool bgr;              // order of the channels
+  int prediction;         // which of its outputs is the prediction, when it has several
+  bool align_corners;     // how its logits are enlarged
+  bool bgr;               // order of the channels
   float mean[3], std[3];  // input = (pixel - mean) / std, in that order
 };
 

@@ -152,10 +152,11 @@ class Pipeline {
     }
   }
 
-  // Of the last output, which is the prediction. A label map that the model itself made keeps its size.
+  // Of the prediction. A label map that the model itself made keeps its size.
   std::vector<uint8_t> LabelsOf(const Batch& batch, size_t slot, int* width, int* height) const {
-    const TensorInfo& info = engine_->outputs().back();
-    const Bytes& output = batch.outputs.back();
+    const size_t number = std::min<size_t>(network_.prediction, engine_->outputs().size() - 1);
+    const TensorInfo& info = engine_->outputs()[number];
+    const Bytes& output = batch.outputs[number];
     const uint8_t* data = output.data() + slot * (output.size() / batch_size_);
     const auto& shape = info.shape;
     if (info.type == Type::kFloat32 && shape.size() == 4) {
@@ -164,7 +165,7 @@ class Pipeline {
                             network_.align_corners);
     }
     if (shape.size() != 3 || info.type == Type::kFloat32) {
-      throw UserError("labels: the model's last output, " + ToText(info) + ", is neither logits nor a label map");
+      throw UserError("labels: the model's output " + ToText(info) + " is neither logits nor a label map");
     }
     *height = static_cast<int>(shape[1]);
     *width = static_cast<int>(shape[2]);

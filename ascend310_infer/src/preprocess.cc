@@ -9,7 +9,9 @@ namespace seg {
 namespace {
 
 constexpr Network kNetworks[] = {
-    {"deeplab_multi", true, true, {104.00698793F, 116.66876762F, 122.67891434F}, {1, 1, 1}},
+    {"deeplab_multi", 1, true, true, {104.00698793F, 116.66876762F, 122.67891434F}, {1, 1, 1}},
+    {"icnet", 0, true, false, {123.675F, 116.28F, 103.53F}, {58.395F, 57.12F, 57.375F}},
+    {"pointrend", 1, false, true, {103.53F, 116.28F, 123.675F}, {1, 1, 1}},
 };
 
 }  // namespace

@@ -25,7 +25,7 @@ def conv(call: Call) -> NODE_OUTPUTS:
 
 def bias(call: Call) -> NODE_OUTPUTS:
     conv = call.writer.made_by(call.tensor(0), "Conv")
-    if conv is not None and len(conv.input) == 2:
+    if conv is not None and len(conv.input) == 2 and call.tensor(1) not in call.writer.producer:  # a weight
         conv.input.append(call.tensor(1))
         return call.tensor(0)
     shape = call.writer.integers(1, -1, *[1] * (len(call.shape_of(0)) - 2))
