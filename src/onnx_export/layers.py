@@ -8,6 +8,7 @@ from src.onnx_export.writer import NODE_OUTPUTS, Call
 
 
 def conv(call: Call) -> NODE_OUTPUTS:
+    """A convolution with its stride, dilation, groups and padding."""
     kernel, a = call.shape_of(1)[2:], call.attributes
     top, bottom, left, right = a["pad_list"]
     place = {"pads": [top, left, bottom, right]} if str(a["pad_mode"]).lower() != "same" else {"auto_pad": "SAME_UPPER"}
@@ -24,6 +25,7 @@ def conv(call: Call) -> NODE_OUTPUTS:
 
 
 def bias(call: Call) -> NODE_OUTPUTS:
+    """A bias; a weight joins the convolution before it."""
     conv = call.writer.made_by(call.tensor(0), "Conv")
     if conv is not None and len(conv.input) == 2 and call.tensor(1) not in call.writer.producer:  # a weight
         conv.input.append(call.tensor(1))
@@ -33,6 +35,7 @@ def bias(call: Call) -> NODE_OUTPUTS:
 
 
 def batch_norm(call: Call) -> NODE_OUTPUTS:
+    """Batch norm with its running statistics."""
     inputs = [call.tensor(i) for i in range(5)]
     return [call.writer.emit("BatchNormalization", inputs, epsilon=float(call.value(6)))]
 
@@ -51,6 +54,7 @@ def group_norm(call: Call) -> NODE_OUTPUTS:
 
 
 def max_pool(call: Call) -> NODE_OUTPUTS:
+    """Max pooling with padding and ceil mode."""
     a = call.attributes
     return [_pool("MaxPool", call, a.get("ksize") or a["kernel_size"], a["strides"], a["pads"], int(a["ceil_mode"]))]
 
@@ -69,6 +73,7 @@ def _pool(operator: str, call: Call, kernel: list, strides: list, pads: list, ce
 
 
 def average_pool_volume(call: Call) -> NODE_OUTPUTS:
+    """Average pooling without padding, written as one of volumes."""
     a = call.attributes
     if any(a["pad_list"]) or a["ceil_mode"] or a["divisor_override"]:
         raise NotImplementedError("an average pooling with padding")
@@ -76,6 +81,7 @@ def average_pool_volume(call: Call) -> NODE_OUTPUTS:
 
 
 def average_pool(call: Call) -> NODE_OUTPUTS:
+    """Average pooling without padding."""
     if call.value(3) not in (2, "VALID", "valid"):
         raise NotImplementedError("an average pooling with padding")
     kernel, strides = call.numbers(1)[-2:], call.numbers(2)[-2:]
@@ -103,6 +109,8 @@ def pooling_matrix(size: int, windows: int) -> np.ndarray:
 
 
 def resize(mode: str) -> Callable[[Call], NODE_OUTPUTS]:
+    """Bilinear or nearest resizing to a fixed size."""
+
     def write(call: Call) -> NODE_OUTPUTS:
         writer = call.writer
         x, size = call.tensor(0), list(call.shape[2:])
@@ -121,6 +129,7 @@ def resize(mode: str) -> Callable[[Call], NODE_OUTPUTS]:
 
 
 def grid_sample(call: Call) -> NODE_OUTPUTS:
+    """Values at points of a map; the one operator that needs opset 16."""
     call.writer.opset = 16
     modes = {"mode": ("bilinear", "nearest")[call.value(2)], "padding_mode": ("zeros", "border")[call.value(3)]}
     inputs = [call.tensor(0), call.tensor(1)]
