@@ -18,7 +18,7 @@ from src.build import build_network
 from src.checkpoint import save_weights
 from src.dataset.synthetic import write_world
 from src.dataset.transforms import load_image, read_bgr
-from src.deploy import DEPLOYMENTS, DeployNet, export_onnx
+from src.deploy import DEPLOYMENTS, DeployNet, export_onnx, network_input
 
 ROOT = Path(__file__).resolve().parent.parent
 INFER = ROOT / "ascend310_infer"
@@ -89,10 +89,10 @@ def bins(folder: Path) -> dict[str, np.ndarray]:
     return {path.name: np.fromfile(path, np.float32) for path in sorted((folder / "result_Files").iterdir())}
 
 
-def identity_model(path: Path, size: tuple[int, int]) -> Path:
-    """A model that gives back its pixels."""
-    shape = [1, *size, 3]
-    tensors = [helper.make_tensor_value_info(name, TensorProto.UINT8, shape) for name in ("image", "output_0")]
+def identity_model(path: Path, size: tuple[int, int], *, pixels: bool = True) -> Path:
+    """A model that gives back its input: pixels, or what the program makes of them for a network."""
+    shape, kind = ([1, *size, 3], TensorProto.UINT8) if pixels else ([1, 3, *size], TensorProto.FLOAT)
+    tensors = [helper.make_tensor_value_info(name, kind, shape) for name in ("image", "output_0")]
     graph = helper.make_graph([helper.make_node("Identity", ["image"], ["output_0"])], "same", tensors[:1], tensors[1:])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
     return path
@@ -134,6 +134,16 @@ def test_every_kind_of_png_is_decoded_as_in_training(program, tmp_path):
     for name in kinds:
         found = np.fromfile(tmp_path / "result_Files" / f"{name}_0.bin", np.uint8).reshape(20, 30, 3)
         np.testing.assert_array_equal(found[..., ::-1], read_bgr(folder / f"{name}.PNG"), err_msg=name)
+
+
+@pytest.mark.parametrize("network", DEPLOYMENTS)
+def test_the_input_of_every_network_is_pythons(program, run_folder, tmp_path, network):
+    model = identity_model(tmp_path / "same.onnx", (48, 64), pixels=False)
+    given = ["--model_path", model, "--dataset_path", images(run_folder), "--result_path", tmp_path]
+    call(program, *given, "--network", network)
+    for path in images(run_folder).glob("*/*.png"):
+        expected = network_input(path, (48, 64), DEPLOYMENTS[network])
+        np.testing.assert_array_equal(bins(tmp_path)[f"{path.stem}_0.bin"], expected.ravel())
 
 
 @pytest.mark.parametrize("engine", ["onnx", "om"])
