@@ -43,9 +43,16 @@ def _is_whole(data: np.ndarray) -> bool:
     return not is_png or b"IEND" in data[-16:].tobytes()
 
 
+def resize_bicubic(image: np.ndarray, size: Size) -> np.ndarray:
+    """(H, W, 3) uint8 -> (*size, 3) uint8. Pillow treats the channels alike, so their order does not matter."""
+    if image.shape[:2] == size:
+        return image
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))
+
+
 def to_network_input(bgr: np.ndarray, size: Size) -> np.ndarray:
     """(H, W, 3) uint8 BGR -> (3, *size) float32, mean subtracted."""
-    bgr = _resized(bgr, size)
+    bgr = resize_bicubic(bgr, size)
     output = np.empty((3, *size), np.float32)
     for channel in range(3):
         np.subtract(bgr[:, :, channel], MEAN_BGR[channel], out=output[channel])
@@ -54,18 +61,11 @@ def to_network_input(bgr: np.ndarray, size: Size) -> np.ndarray:
 
 def to_normalized_rgb(bgr: np.ndarray, size: Size) -> np.ndarray:
     """(H, W, 3) uint8 BGR -> (3, *size) float32 RGB, normalised with ImageNet's statistics."""
-    bgr = _resized(bgr, size)
+    bgr = resize_bicubic(bgr, size)
     output = np.empty((3, *size), np.float32)
     for channel in range(3):
         np.take(NORMALIZED[:, channel], bgr[:, :, 2 - channel], out=output[channel])
     return output
-
-
-def _resized(bgr: np.ndarray, size: Size) -> np.ndarray:
-    if bgr.shape[:2] == size:
-        return bgr
-    # Pillow treats the channels alike, so their order does not matter to it.
-    return np.asarray(Image.fromarray(bgr).resize(size[::-1], Image.Resampling.BICUBIC))
 
 
 def load_image(path: Path, size: Size) -> np.ndarray:

@@ -1,0 +1,136 @@
+"""Writes a checkpoint as MINDIR, ONNX or AIR for inference. Options: --help, and every key of the configuration."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from model_utils.config import Config, load_config
+from model_utils.device_adapter import start_device
+from model_utils.errors import UserError, run
+
+# Above this share of the largest output, two programs do not compute the same.
+TOLERANCE = 1e-3
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Exports ``restore_from`` with the configuration beside it, or that of ``--config_path``."""
+    options, rest = parse_options(sys.argv[1:] if argv is None else argv)
+    config = load_config(["--restore_from", options.restore_from, *rest], beside="restore_from")
+    size = options.size or config.input_size_target
+    start_device(config.device, device_id=config.device_id, threads=config.threads)
+    target = export_checkpoint(config, options, size)
+    print(f"written: {target}")
+
+
+def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """This program's options, and the rest for the configuration."""
+    parser = argparse.ArgumentParser(
+        prog="export.py", description=main.__doc__, allow_abbrev=False, epilog="Every key of the configuration works."
+    )
+    add = parser.add_argument
+    add("--restore_from", "--ckpt_file", required=True, metavar="FILE", help=".ckpt, .safetensors, .pth or .pkl")
+    add("--file_format", type=str.upper, choices=("MINDIR", "ONNX", "AIR"), default="MINDIR")
+    add("--file_name", type=Path, help="the file to write; default: the checkpoint's name with another ending")
+    add("--batch_size", type=batch, default=1, metavar="N|dynamic", help="1 to 64, or dynamic (default 1)")
+    add("--size", type=numbers, metavar="H,W", help="of the input; default: the target size of the configuration")
+    add("--head", help="only this output, e.g. main; default: all")
+    add("--upsample", action="store_true", help="enlarge the logits to the configuration's output_size in the graph")
+    add("--argmax", action="store_true", help="trainIds (int32) instead of logits")
+    add("--normalize_in_graph", action="store_true", help="input (N, H, W, 3) uint8 RGB; no mean on the device's side")
+    add("--enc_key_file", type=Path, help="encrypt the MINDIR with the 16, 24 or 32 bytes of this file")
+    add("--enc_mode", choices=("AES-GCM", "AES-CBC", "SM4-CBC"), default="AES-GCM")
+    add("--verify", type=yes_or_no, default=True, metavar="true|false", help="compare with MindSpore (default true)")
+    return parser.parse_known_args(argv)
+
+
+def export_checkpoint(config: Config, options: argparse.Namespace, size: tuple[int, int]) -> Path:
+    """Builds the network, writes its file and compares the two. Returns the file's path."""
+    from src.build import build_network
+    from src.checkpoint import load_weights
+    from src.deploy import DEPLOYMENTS, DeployNet, differences, export_mindir, export_onnx
+
+    deployment = DEPLOYMENTS[config.network]
+    if options.head not in (None, *deployment.heads):
+        raise UserError(f"head: {config.network} has {', '.join(deployment.heads)}, not '{options.head}'")
+    target = choose_target(options)
+    key = read_key(options)
+    network = build_network(config)
+    print(load_weights(network, config.restore_from), flush=True)
+    cell = DeployNet(
+        network,
+        deployment,
+        head=options.head,
+        enlarge_to=config.output_size if options.upsample else None,
+        argmax=options.argmax,
+        normalize=options.normalize_in_graph,
+    )
+    form = {"batch": options.batch_size, "size": size}
+    secret = {"key": key, "key_mode": options.enc_mode} if key else {}
+    if options.file_format == "ONNX":
+        export_onnx(cell, target, **form)
+    else:
+        export_mindir(cell, target, **form, **secret)
+    for name, value in (differences(cell, target, **form, **secret) if options.verify else {}).items():
+        print(f"largest difference between MindSpore and {name}: {value:.1e} of the largest output", flush=True)
+        if not value < TOLERANCE:
+            target.unlink()
+            raise UserError(f"{target}: {name} computes something else than MindSpore ({value:.1e}); removed again")
+    return target
+
+
+def choose_target(options: argparse.Namespace) -> Path:
+    """The file to write. Refuses what this machine or format cannot do."""
+    import mindspore as ms
+
+    if options.file_format == "AIR" and ms.get_context("device_target") != "Ascend":
+        raise UserError("file_format: AIR can be written on an Ascend machine only; use ONNX or MINDIR here")
+    if options.enc_key_file and options.file_format != "MINDIR":
+        raise UserError(f"enc_key_file: {options.file_format} files cannot be encrypted; use --file_format MINDIR")
+    ending = f".{options.file_format.lower()}"
+    path = options.file_name or Path(options.restore_from).with_suffix(ending)
+    return path if path.suffix == ending else path.with_name(path.name + ending)
+
+
+def read_key(options: argparse.Namespace) -> bytes:
+    """The key's bytes; empty when none is wanted."""
+    if not options.enc_key_file:
+        return b""
+    try:
+        key = options.enc_key_file.read_bytes()
+    except OSError as error:
+        raise UserError(f"enc_key_file {options.enc_key_file}: cannot be read ({error.strerror})") from error
+    lengths = (16,) if options.enc_mode == "SM4-CBC" else (16, 24, 32)
+    if len(key) not in lengths:
+        wanted = ", ".join(map(str, lengths))
+        raise UserError(
+            f"enc_key_file {options.enc_key_file}: holds {len(key)} bytes; {options.enc_mode} needs {wanted}"
+        )
+    return key
+
+
+def batch(text: str) -> int | None:
+    """1 to 64, or None for ``dynamic``."""
+    if text.lower() == "dynamic":
+        return None
+    if not (text.isdigit() and 1 <= int(text) <= 64):
+        raise argparse.ArgumentTypeError(f"must be 1 to 64 or dynamic, not '{text}'")
+    return int(text)
+
+
+def numbers(text: str) -> tuple[int, int]:
+    """``512,1024`` as (height, width)."""
+    parts = text.replace(" ", "").split(",")
+    if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"must be H,W like 512,1024, not '{text}'")
+    return int(parts[0]), int(parts[1])
+
+
+def yes_or_no(text: str) -> bool:
+    """``true`` or ``false``."""
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"must be true or false, not '{text}'")
+    return text.lower() == "true"
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,232 @@
+"""Export: every format and option computes what the network computes; wrong wishes are refused in one sentence."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from mindspore import Tensor, nn, ops
+
+import export
+from model_utils.config import load_config, save_config
+from model_utils.errors import UserError
+from src.build import build_network
+from src.checkpoint import save_weights
+from src.deploy import DEPLOYMENTS, DeployNet, differences, export_mindir
+from src.models import DeepLabMulti
+from src.models.layers import resize_to
+from src.onnx_export.convert import convert_mindir
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = "--depths 1,1,1,1 --width 8 --input_size_target 64,48 --output_size 128,96 --device CPU".split()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    """A tiny network's weights, lively enough for many labels, with the configuration saved beside them."""
+    folder = tmp_path_factory.mktemp("run")
+    config = load_config(TINY)
+    save_config(config, folder)
+    network, rng = build_network(config), np.random.default_rng(0)
+    for parameter in network.get_parameters():
+        if parameter.ndim == 4:
+            spread = np.sqrt(2 / np.prod(parameter.shape[1:]))
+            parameter.set_data(Tensor(rng.normal(0, spread, parameter.shape).astype(np.float32)))
+    save_weights(folder / "tiny.ckpt", network)
+    return folder / "tiny.ckpt"
+
+
+def logits(checkpoint: Path, image: np.ndarray) -> list[np.ndarray]:
+    """What the network itself gives."""
+    network = DeepLabMulti(depths=(1, 1, 1, 1), width=8).set_train(False)
+    ms.load_param_into_net(network, ms.load_checkpoint(str(checkpoint)))
+    return [output.asnumpy() for output in network(Tensor(image))]
+
+
+def run_onnx(path: Path, image: np.ndarray) -> list[np.ndarray]:
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"image": image})
+
+
+def test_onnx_is_standard_named_dynamic_and_equal(checkpoint, tmp_path, capsys):
+    target = tmp_path / "net.onnx"
+    options = ["--file_format", "onnx", "--batch_size", "dynamic", "--file_name", str(target)]
+    export.main(["--restore_from", str(checkpoint), *options])
+    printed = capsys.readouterr().out
+    assert "MindSpore and onnxruntime" in printed and "MindSpore and openvino" in printed
+    assert f"written: {target}" in printed
+    assert stat.S_IMODE(target.stat().st_mode) == 0o644
+    assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+
+    model = onnx.load(target)
+    assert {node.domain for node in model.graph.node} == {""}
+    assert [value.name for value in model.graph.input] == ["image"]
+    assert [value.name for value in model.graph.output] == ["output_0", "output_1"]
+    image = np.random.default_rng(3).normal(0, 60, (3, 3, 48, 64)).astype(np.float32)
+    for expected, found in zip(logits(checkpoint, image), run_onnx(target, image), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_fixed_batch_and_size_are_those_that_were_asked_for(checkpoint, tmp_path):
+    options = ["--batch_size", "2", "--size", "64,96", "--file_name", str(tmp_path / "net"), "--verify", "false"]
+    export.main(["--ckpt_file", str(checkpoint), "--file_format", "ONNX", *options])
+    graph = onnx.load(tmp_path / "net.onnx").graph
+    shapes = [[axis.dim_value for axis in value.type.tensor_type.shape.dim] for value in [*graph.input, *graph.output]]
+    assert shapes == [[2, 3, 64, 96], [2, 19, 9, 13], [2, 19, 9, 13]]
+
+
+def test_the_whole_way_from_pixels_to_labels_can_be_in_the_graph(checkpoint, tmp_path):
+    switches = ["--head", "main", "--upsample", "--argmax", "--normalize_in_graph", "--batch_size", "dynamic"]
+    target = tmp_path / "net.onnx"
+    export.main(["--restore_from", str(checkpoint), "--file_format", "ONNX", "--file_name", str(target), *switches])
+    pixels = np.random.default_rng(4).integers(0, 256, (2, 48, 64, 3), np.uint8)
+    (labels,) = run_onnx(target, pixels)
+    mean = np.array(DEPLOYMENTS["deeplab_multi"].mean, np.float32)
+    image = np.ascontiguousarray((pixels[..., ::-1].astype(np.float32) - mean).transpose(0, 3, 1, 2))
+    expected = resize_to(Tensor(logits(checkpoint, image)[1]), (96, 128)).asnumpy().argmax(1)
+    assert labels.shape == (2, 96, 128) and labels.dtype == np.int32
+    assert (labels == expected).mean() > 0.9999
+    assert len(np.unique(labels)) > 3
+
+
+@pytest.mark.parametrize("batch", ["1", "dynamic"])
+def test_mindir_reads_back_equal(checkpoint, tmp_path, batch, capsys):
+    export.main(["--restore_from", str(checkpoint), "--batch_size", batch, "--file_name", str(tmp_path / "a.b.mindir")])
+    assert "MindSpore and the file read back: 0.0e+00" in capsys.readouterr().out
+    image = np.random.default_rng(5).normal(0, 60, (1 if batch == "1" else 3, 3, 48, 64)).astype(np.float32)
+    found = nn.GraphCell(ms.load(str(tmp_path / "a.b.mindir")))(Tensor(image))
+    for expected, output in zip(logits(checkpoint, image), found, strict=True):
+        np.testing.assert_array_equal(output.asnumpy(), expected)
+
+
+@pytest.mark.parametrize("mode", ["AES-GCM", "AES-CBC", "SM4-CBC"])
+def test_encrypted_mindir_needs_its_key(checkpoint, tmp_path, mode):
+    key, target = tmp_path / "key", tmp_path / "secret.mindir"
+    key.write_bytes(b"0123456789abcdef")
+    options = ["--file_name", str(target), "--enc_key_file", str(key), "--enc_mode", mode]
+    export.main(["--restore_from", str(checkpoint), *options])  # compares the decrypted file
+    with pytest.raises(RuntimeError):
+        ms.load(str(target))
+    with pytest.raises(RuntimeError):
+        ms.load(str(target), dec_key=b"fedcba9876543210", dec_mode=mode)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--file_format", "AIR"], "on an Ascend machine only"),
+        (["--head", "third"], "deeplab_multi has aux, main, not 'third'"),
+        (["--enc_key_file", "nowhere"], "enc_key_file nowhere: cannot be read"),
+        (["--enc_key_file", str(ROOT / "LICENSE")], "AES-GCM needs 16, 24, 32"),
+        (["--enc_key_file", "nowhere", "--file_format", "ONNX"], "cannot be encrypted"),
+        (["--file_name", "/proc/nowhere/net"], "/proc/nowhere/net.mindir: cannot be written"),
+        (["--widht", "3"], "did you mean 'width'?"),
+    ],
+)
+def test_impossible_wishes_are_one_sentence(checkpoint, options, message):
+    with pytest.raises(UserError) as error:
+        export.main(["--restore_from", str(checkpoint), *options])
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "options", [["--batch_size", "65"], ["--batch_size", "0"], ["--size", "64"], ["--verify", "x"]]
+)
+def test_wrong_values_exit_with_2(checkpoint, options, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        export.main(["--restore_from", str(checkpoint), *options])
+    assert stopped.value.code == 2 and "must be" in capsys.readouterr().err
+
+
+def test_a_file_that_computes_something_else_is_noticed(checkpoint, tmp_path):
+    config = load_config(TINY)
+    deployment = DEPLOYMENTS["deeplab_multi"]
+    network = DeployNet(build_network(config), deployment)
+    export_mindir(network, tmp_path / "net.mindir", batch=1, size=(48, 64))
+    other = build_network(config)
+    other.layer6.conv2d_list[0].bias.set_data(Tensor(np.ones(19, np.float32)))
+    found = differences(DeployNet(other, deployment), tmp_path / "net.mindir", batch=1, size=(48, 64))
+    assert found["the file read back"] > 0.01
+
+
+class Everything(nn.Cell):
+    """The operators that the other networks need: sampling at uncertain points, pooling, norms."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.group_norm = nn.BatchNorm2d(4, use_batch_statistics=False), nn.GroupNorm(2, 4)
+        self.mix = nn.Conv1d(4, 4, 1, has_bias=True, pad_mode="pad")
+        self.pool = nn.MaxPool2d(3, 2, pad_mode="pad", padding=1, ceil_mode=True)
+
+    def construct(self, image):
+        x = self.norm(self.group_norm(image))
+        n, channels, h, w = x.shape
+        two = ops.topk(x.transpose(0, 2, 3, 1), 2)[0]
+        _, index = ops.topk((two[..., 1] - two[..., 0]).reshape(n, -1), 10)
+        xs = ((index % w).astype(ms.float32) + 0.5) / w
+        ys = ((index // w).astype(ms.float32) + 0.5) / h
+        grid = (2 * ops.stack([xs, ys], -1) - 1).expand_dims(1)
+        points = ops.relu(self.mix(ops.grid_sample(image, grid, "bilinear", "zeros", False).squeeze(2)))
+        index = ops.broadcast_to(index.expand_dims(1), (n, channels, 10))
+        refined = ops.tensor_scatter_elements(x.reshape(n, channels, -1), index, points, axis=2).reshape(x.shape)
+        nearest = ops.interpolate(refined, size=(16, 24), mode="nearest")
+        half = ops.interpolate(ops.concat([x, x], 1)[:, 2:6], size=(13, 17), mode="bilinear", align_corners=False)
+        return (
+            refined,
+            nearest,
+            half,
+            ops.gather_elements(x.reshape(n, channels, -1), 2, index),
+            ops.adaptive_avg_pool2d(image, (3, 5)),
+            ops.avg_pool2d(image, 2, 2),
+            ops.max_pool2d(image, 3, 2, 1),
+            self.pool(image[:, :, ::-1]),
+            ops.softmax(image, 1) * ops.sigmoid(image),
+            ops.max(image, 1)[0] - image.sum(1),
+            ops.mean(image, (2, 3), keep_dims=True),
+            ops.matmul(image, image.transpose(0, 1, 3, 2)),
+            ops.matmul(image.reshape((-1, w)), image[0, 0].T).reshape((n, channels, h, h)),  # the batch inside an axis
+            ops.maximum(*ops.unbind(image, 1)[1:3]),
+            ops.pad(image, (1, 2, 0, 3)),
+        )
+
+
+@pytest.mark.parametrize("dynamic", [True, False])
+def test_every_operator_equals_mindspore(tmp_path, dynamic):
+    network = Everything().set_train(False)
+    image = np.random.default_rng(6).normal(size=(2, 4, 9, 12)).astype(np.float32)
+    given = np.concatenate([image, image[::-1]])[:3] if dynamic else image[:1]  # a batch that was not exported
+    ms.export(network, Tensor(image[:1]), file_name=str(tmp_path / "net"), file_format="MINDIR")
+    doubled = None
+    if dynamic:
+        doubled = tmp_path / "doubled.mindir"
+        ms.export(network, Tensor(image), file_name=str(doubled), file_format="MINDIR")
+    convert_mindir(tmp_path / "net.mindir", tmp_path / "net.onnx", doubled=doubled)
+    results = zip(network(Tensor(given)), run_onnx(tmp_path / "net.onnx", given), strict=True)
+    for number, (expected, found) in enumerate(results):
+        np.testing.assert_allclose(found, expected.asnumpy(), atol=3e-5, err_msg=f"output {number}")
+
+
+def test_an_unknown_operator_is_named(tmp_path):
+    class Odd(nn.Cell):
+        def construct(self, image):
+            return ops.erf(image)
+
+    ms.export(Odd(), Tensor(np.ones((1, 2), np.float32)), file_name=str(tmp_path / "net"), file_format="MINDIR")
+    with pytest.raises(UserError, match="operator Erf has no ONNX form here"):
+        convert_mindir(tmp_path / "net.mindir", tmp_path / "net.onnx")
+
+
+def test_the_program_itself(checkpoint, tmp_path):
+    words = [sys.executable, "export.py", "--restore_from", checkpoint, "--file_format", "ONNX"]
+    words += ["--file_name", tmp_path / "net.onnx"]
+    done = subprocess.run(
+        [*map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300, env={**os.environ}
+    )
+    assert done.returncode == 0, json.dumps(done.stderr)
+    assert (tmp_path / "net.onnx").is_file()
