@@ -92,6 +92,7 @@ class Config:
     device: Literal["auto", "Ascend", "GPU", "CPU"]
     device_id: int
     mode: Literal["graph", "eager"]
+    memory: Literal["auto", "normal", "low"]
     deterministic: bool
     threads: int
     is_distributed: Literal["auto", "0", "1"]
@@ -379,6 +380,8 @@ def _check(config: Config) -> None:
     for key in ("lambda_easy", "ensemble_weight"):
         if not 0 < getattr(config, key) < 1:
             raise UserError(f"{key} must be between 0 and 1 (both excluded), not {getattr(config, key)}")
+    if config.memory == "low" and config.network != "deeplab_multi":
+        raise UserError(f"memory: low is there for deeplab_multi only, not for {config.network}; use auto")
     if config.count_in == "epochs" and config.method != "supervised":
         raise UserError(f"count_in: two domains have no common epoch; use iterations with method {config.method}")
     if config.num_steps_stop > config.num_steps:

@@ -1,10 +1,12 @@
 """From a Config to what is trained: networks, optimizers, steps. ``streams.py`` does the same for the data."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import mindspore as ms
+import psutil
 from mindspore import nn
 
 from model_utils.config import Config
@@ -23,6 +25,7 @@ from src.trainer import Step
 
 VIEWS = {"softmax": softmax_view, "self_information": self_information_view}
 OWN_KEYS = {"deeplab_multi": ("aspp_branches",), "icnet": (), "pointrend": ("points", "train_points")}
+COMPILED_BYTES_PER_PIXEL = 43e3  # measured with ResNet-101, both domains, at 128x256 and 256x512
 
 
 @dataclass
@@ -50,8 +53,9 @@ def build_run(config: Config, device: Device) -> Run:
 
 def _supervised(config: Config, device: Device, network: nn.Cell) -> Run:
     optimizer = _make_sgd(config, network, device)
-    options = _step_options(config) | {"reduce_gradients": _reducer(optimizer.parameters, device)}
+    options = _step_options(config, device) | {"reduce_gradients": _reducer(optimizer.parameters, device)}
     if config.network == "pointrend":
+        del options["memory"]
         loss_scale = config.loss_scale if config.amp_level == "O1" else 1.0
         step = make_pointrend_step(network, optimizer, loss_scale=loss_scale, **options)
     elif config.network == "icnet":
@@ -82,7 +86,7 @@ def _adversarial(config: Config, device: Device, generator: nn.Cell) -> Run:
         lambda_adv=(config.lambda_adv_target1, config.lambda_adv_target2),
         reduce_gradients_g=_reducer(optimizer_g.parameters, device),
         reduce_gradients_d=_reducer(optimizer_d.parameters, device),
-        **_step_options(config),
+        **_step_options(config, device),
     )
     return Run({"G": generator, "D1": d_aux, "D2": d_main}, {"G": optimizer_g, "D": optimizer_d}, step)
 
@@ -95,13 +99,33 @@ def _min_entropy(config: Config, device: Device, network: nn.Cell) -> Run:
         lambda_seg=config.lambda_seg,
         lambda_ent=(config.lambda_ent_target1, config.lambda_ent_target2),
         reduce_gradients=_reducer(optimizer.parameters, device),
-        **_step_options(config),
+        **_step_options(config, device),
     )
     return Run({"G": network}, {"G": optimizer}, step)
 
 
-def _step_options(config: Config) -> dict:
-    return {"iter_size": config.iter_size, "compiled": config.mode == "graph"}
+def _step_options(config: Config, device: Device) -> dict:
+    return {"iter_size": config.iter_size, "compiled": config.mode == "graph", "memory": _memory(config, device)}
+
+
+def _memory(config: Config, device: Device) -> str:
+    """What ``memory: auto`` means: low where a compiled step of DeepLab would not fit into the computer."""
+    if config.memory != "auto":
+        return config.memory
+    if device.target != "CPU" or config.network != "deeplab_multi":
+        return "normal"
+    pixels = math.prod(config.input_size) + (config.method != "supervised") * math.prod(config.input_size_target)
+    share = config.width / 64 * sum(config.depths) / 33
+    needed = COMPILED_BYTES_PER_PIXEL * share * pixels * config.batch_size
+    available = psutil.virtual_memory().available / device.ranks
+    if needed < 0.85 * available:
+        return "normal"
+    print(
+        f"memory: a compiled step needs about {needed / 1e9:.0f} GB, {available / 1e9:.0f} GB are free; "
+        "using memory: low, which is slower",
+        flush=True,
+    )
+    return "low"
 
 
 def _make_sgd(config: Config, network: nn.Cell, device: Device) -> nn.Cell:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from src.methods.adversarial import make_adversarial_step
+from src.methods.min_entropy import make_min_entropy_step
 from src.methods.supervised import make_supervised_step
 from src.models import DeepLabMulti, Discriminator
 from src.optim import make_adam, make_sgd
@@ -47,6 +48,32 @@ def test_eager_and_compiled_agree_after_three_steps(objective):
     assert results[0][0] == pytest.approx(results[1][0], rel=1e-4)
     for one, two in zip(results[0][1:], results[1][1:], strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
+
+
+STEPS = {
+    "supervised": lambda network, sgd, memory: make_supervised_step(network, sgd, memory=memory),
+    "min_entropy": lambda network, sgd, memory: make_min_entropy_step(network, sgd, memory=memory),
+}
+
+
+@pytest.mark.parametrize("method", ["adversarial", *STEPS])
+def test_low_memory_changes_nothing(method):
+    """Losses of three steps, weights and running statistics, which each image must enter once."""
+    results = []
+    for memory in ("normal", "low"):
+        if method == "adversarial":
+            network, _, step = tiny(memory=memory)
+        else:
+            ms.set_seed(0)
+            network = DeepLabMulti(4, depths=(1, 1, 1, 1), width=4).set_train(True)
+            step = STEPS[method](network, make_sgd(network, learning_rate=1e-2), memory)
+        parts = slice(2) if method == "supervised" else slice(3)
+        losses = [values(step([batch(i)[parts]])) for i in range(3)]
+        results.append((losses, {name: p.asnumpy() for name, p in network.parameters_and_names()}))
+    for one, two in zip(results[0][0], results[1][0], strict=True):
+        assert one == pytest.approx(two, rel=1e-4)
+    for name, value in results[0][1].items():
+        np.testing.assert_allclose(results[1][1][name], value, rtol=1e-3, atol=1e-6, err_msg=name)
 
 
 def test_two_sub_iterations_equal_a_batch_of_two_when_statistics_are_frozen():

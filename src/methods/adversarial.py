@@ -13,6 +13,7 @@ from mindspore import Tensor, nn, ops
 
 from src.losses import domain_loss, segmentation_loss, softmax_view
 from src.methods.accumulate import make_step
+from src.methods.gradient import add, make_gradient
 from src.models.layers import resize_to
 
 NAMES = ("seg_aux", "seg_main", "adv_aux", "adv_main", "d_aux", "d_main")
@@ -31,6 +32,7 @@ def make_adversarial_step(
     lambda_adv: tuple[float, float] = (2e-4, 1e-3),
     iter_size: int = 1,
     compiled: bool = True,
+    memory: str = "normal",
     reduce_gradients_g: Callable | None = None,
     reduce_gradients_d: Callable | None = None,
 ) -> Callable[[list[tuple[Tensor, ...]]], dict[str, Tensor]]:
@@ -42,20 +44,20 @@ def make_adversarial_step(
         view: logits -> what the discriminators see.
         objective: ``Vanilla`` or ``LS``, see ``domain_loss``.
         lambda_adv: weights of the adversarial losses (aux, main).
+        memory: ``normal``, or ``low`` (slower, eager), see ``make_gradient``.
         reduce_gradients_g: averages the generator's gradients over processes; None on one device.
     """
 
-    def generator_loss(image_s: Tensor, label_s: Tensor, image_t: Tensor):
-        size_s, size_t = label_s.shape[-2:], image_t.shape[-2:]
-        aux_s, main_s = generator(image_s)
-        aux_s, main_s = resize_to(aux_s, size_s), resize_to(main_s, size_s)
-        seg_aux, seg_main = segmentation_loss(aux_s, label_s), segmentation_loss(main_s, label_s)
-        aux_t, main_t = generator(image_t)
-        seen_aux, seen_main = view(resize_to(aux_t, size_t)), view(resize_to(main_t, size_t))
-        adv_aux = domain_loss(d_aux(seen_aux), False, objective)
-        adv_main = domain_loss(d_main(seen_main), False, objective)
-        total = seg_main + lambda_seg * seg_aux + lambda_adv[0] * adv_aux + lambda_adv[1] * adv_main
-        return total / iter_size, seg_aux, seg_main, adv_aux, adv_main, aux_s, main_s, seen_aux, seen_main
+    def source_loss(logits, label: Tensor):
+        aux, main = (resize_to(x, label.shape[-2:]) for x in logits)
+        seg_aux, seg_main = segmentation_loss(aux, label), segmentation_loss(main, label)
+        return (seg_main + lambda_seg * seg_aux) / iter_size, seg_aux, seg_main, aux, main
+
+    def target_loss(logits, size: tuple[int, int]):
+        aux, main = (view(resize_to(x, size)) for x in logits)
+        adv_aux = domain_loss(d_aux(aux), False, objective)
+        adv_main = domain_loss(d_main(main), False, objective)
+        return (lambda_adv[0] * adv_aux + lambda_adv[1] * adv_main) / iter_size, adv_aux, adv_main, aux, main
 
     def discriminator_loss(aux_s: Tensor, main_s: Tensor, aux_t: Tensor, main_t: Tensor):
         """Of the views of both domains; the half per domain is the originals'."""
@@ -63,20 +65,21 @@ def make_adversarial_step(
         loss_main = domain_loss(d_main(main_s), False, objective) + domain_loss(d_main(main_t), True, objective)
         return (loss_aux + loss_main) / (2 * iter_size), loss_aux / 2, loss_main / 2
 
-    gradient_g = ms.value_and_grad(generator_loss, None, optimizer_g.parameters, has_aux=True)
+    gradient_s = make_gradient(generator, source_loss, optimizer_g.parameters, memory)
+    gradient_t = make_gradient(generator, target_loss, optimizer_g.parameters, memory)
     gradient_d = ms.value_and_grad(discriminator_loss, None, optimizer_d.parameters, has_aux=True)
 
     def sub_step(image_s: Tensor, label_s: Tensor, image_t: Tensor):
-        results, gradients_g = gradient_g(image_s, label_s, image_t)
-        _, seg_aux, seg_main, adv_aux, adv_main, aux_s, main_s, seen_aux, seen_main = results
+        (_, seg_aux, seg_main, aux_s, main_s), slopes_s = gradient_s(image_s, label_s)
+        (_, adv_aux, adv_main, aux_t, main_t), slopes_t = gradient_t(image_t, image_t.shape[-2:])
         source = view(ops.stop_gradient(aux_s)), view(ops.stop_gradient(main_s))
-        target = ops.stop_gradient(seen_aux), ops.stop_gradient(seen_main)
-        (_, loss_aux, loss_main), gradients_d = gradient_d(*source, *target)
-        return (seg_aux, seg_main, adv_aux, adv_main, loss_aux, loss_main), (gradients_g, gradients_d)
+        target = ops.stop_gradient(aux_t), ops.stop_gradient(main_t)
+        (_, loss_aux, loss_main), slopes_d = gradient_d(*source, *target)
+        return (seg_aux, seg_main, adv_aux, adv_main, loss_aux, loss_main), (add(slopes_s, slopes_t), slopes_d)
 
     def update(gradients):
         grads_g, grads_d = gradients
         optimizer_g(grads_g if reduce_gradients_g is None else reduce_gradients_g(grads_g))
         optimizer_d(grads_d if reduce_gradients_d is None else reduce_gradients_d(grads_d))
 
-    return make_step(NAMES, sub_step, update, compiled)
+    return make_step(NAMES, sub_step, update, compiled and memory == "normal")

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-import mindspore as ms
 from mindspore import Tensor, nn
 
 from src.losses import entropy_loss, segmentation_loss
 from src.methods.accumulate import make_step
+from src.methods.gradient import add, make_gradient
 from src.models.layers import resize_to
 
 NAMES = ("seg_aux", "seg_main", "ent_aux", "ent_main")
@@ -20,6 +20,7 @@ def make_min_entropy_step(
     lambda_ent: tuple[float, float] = (2e-4, 1e-3),
     iter_size: int = 1,
     compiled: bool = True,
+    memory: str = "normal",
     reduce_gradients: Callable | None = None,
 ) -> Callable[[list[tuple[Tensor, ...]]], dict[str, Tensor]]:
     """Returns ``step([(image_s, label_s, image_t), …]) -> {name: scalar}`` for the names in ``NAMES``.
@@ -28,23 +29,23 @@ def make_min_entropy_step(
     goes first, as in the original, because batch norm's running statistics are updated by both.
     """
 
-    def loss(image_s: Tensor, label_s: Tensor, image_t: Tensor):
-        aux_s, main_s = network(image_s)
-        seg_aux = segmentation_loss(resize_to(aux_s, label_s.shape[-2:]), label_s)
-        seg_main = segmentation_loss(resize_to(main_s, label_s.shape[-2:]), label_s)
-        aux_t, main_t = network(image_t)
-        ent_aux = entropy_loss(resize_to(aux_t, image_t.shape[-2:]))
-        ent_main = entropy_loss(resize_to(main_t, image_t.shape[-2:]))
-        total = seg_main + lambda_seg * seg_aux + lambda_ent[0] * ent_aux + lambda_ent[1] * ent_main
-        return total / iter_size, seg_aux, seg_main, ent_aux, ent_main
+    def source_loss(logits, label: Tensor):
+        seg_aux, seg_main = (segmentation_loss(resize_to(x, label.shape[-2:]), label) for x in logits)
+        return (seg_main + lambda_seg * seg_aux) / iter_size, seg_aux, seg_main
 
-    gradient = ms.value_and_grad(loss, None, optimizer.parameters, has_aux=True)
+    def target_loss(logits, size: tuple[int, int]):
+        ent_aux, ent_main = (entropy_loss(resize_to(x, size)) for x in logits)
+        return (lambda_ent[0] * ent_aux + lambda_ent[1] * ent_main) / iter_size, ent_aux, ent_main
+
+    gradient_s = make_gradient(network, source_loss, optimizer.parameters, memory)
+    gradient_t = make_gradient(network, target_loss, optimizer.parameters, memory)
 
     def sub_step(image_s: Tensor, label_s: Tensor, image_t: Tensor):
-        (_, seg_aux, seg_main, ent_aux, ent_main), gradients = gradient(image_s, label_s, image_t)
-        return (seg_aux, seg_main, ent_aux, ent_main), (gradients,)
+        (_, seg_aux, seg_main), slopes_s = gradient_s(image_s, label_s)
+        (_, ent_aux, ent_main), slopes_t = gradient_t(image_t, image_t.shape[-2:])
+        return (seg_aux, seg_main, ent_aux, ent_main), (add(slopes_s, slopes_t),)
 
     def update(gradients):
         optimizer(gradients[0] if reduce_gradients is None else reduce_gradients(gradients[0]))
 
-    return make_step(NAMES, sub_step, update, compiled)
+    return make_step(NAMES, sub_step, update, compiled and memory == "normal")

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-import mindspore as ms
 from mindspore import Tensor, nn
 
 from src.losses import cascade_loss, segmentation_loss
 from src.methods.accumulate import make_step
+from src.methods.gradient import make_gradient
 from src.models.layers import resize_to
 
 # (outputs of the network, label (N, H, W)) -> (total, *named losses); the names come with it.
@@ -41,6 +41,7 @@ def make_supervised_step(
     *,
     iter_size: int = 1,
     compiled: bool = True,
+    memory: str = "normal",
     reduce_gradients: Callable | None = None,
 ) -> Callable[[list[tuple[Tensor, ...]]], dict[str, Tensor]]:
     """Returns ``step([(image (N, 3, H, W), label (N, H, W)), …]) -> {name: scalar}`` for the objective's names.
@@ -50,11 +51,11 @@ def make_supervised_step(
     """
     names, objective_loss = objective or two_head_objective()
 
-    def loss(image: Tensor, label: Tensor):
-        results = objective_loss(network(image), label)
+    def loss(outputs, label: Tensor):
+        results = objective_loss(outputs, label)
         return (results[0] / iter_size, *results[1:])
 
-    gradient = ms.value_and_grad(loss, None, optimizer.parameters, has_aux=True)
+    gradient = make_gradient(network, loss, optimizer.parameters, memory)
 
     def sub_step(image: Tensor, label: Tensor):
         results, gradients = gradient(image, label)
@@ -63,4 +64,4 @@ def make_supervised_step(
     def update(gradients):
         optimizer(gradients[0] if reduce_gradients is None else reduce_gradients(gradients[0]))
 
-    return make_step(names, sub_step, update, compiled)
+    return make_step(names, sub_step, update, compiled and memory == "normal")

@@ -75,9 +75,25 @@ class DeepLabMulti(nn.Cell):
         conv4 = self.layer3(self.layer2(self.layer1(x)))
         return self.layer5(conv4), self.layer6(self.layer4(conv4))
 
+    def pieces(self) -> tuple[list[nn.Cell], list[nn.Cell]]:
+        """Cells that follow each other: up to what aux reads, and from there to what main reads."""
+        front = [_Stem(self), *self.layer1, *self.layer2, *self.layer3]
+        return front, list(self.layer4)
+
     def heads(self) -> list[nn.Cell]:
         """The cells that learn ten times as fast as the trunk."""
         return [self.layer5, self.layer6]
+
+
+class _Stem(nn.Cell):
+    """The first layers of a network, with its own cells and their names."""
+
+    def __init__(self, network: DeepLabMulti):
+        super().__init__()
+        self.conv1, self.bn1, self.maxpool = network.conv1, network.bn1, network.maxpool
+
+    def construct(self, image: Tensor) -> Tensor:
+        return self.maxpool(ops.relu(self.bn1(self.conv1(image))))
 
 
 def logits_size(size: tuple[int, int]) -> tuple[int, int]:

@@ -1,0 +1,94 @@
+"""Gradients of a loss on a network's outputs: of the whole network at once, or piece by piece to save memory."""
+
+from collections.abc import Callable
+
+import mindspore as ms
+from mindspore import ParameterTuple, Tensor, nn
+
+Gradient = Callable[..., tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]
+
+
+def make_gradient(network: nn.Cell, loss: Callable, parameters: ParameterTuple, memory: str = "normal") -> Gradient:
+    """Returns ``gradient(image, *rest) -> (results of loss, gradients of the parameters)``.
+
+    Args:
+        loss: ``loss(outputs of the network, *rest) -> (total, *others)``; ``total`` is differentiated.
+        memory: ``normal``, or ``low``: a third more work and no compiled network, see ``InPieces``.
+    """
+    if memory == "low":
+        return InPieces(network, loss, parameters)
+
+    def whole(image: Tensor, *rest):
+        return loss(network(image), *rest)
+
+    return ms.value_and_grad(whole, None, parameters, has_aux=True)
+
+
+class InPieces:
+    """Keeps only what lies between a network's pieces and computes each piece again on the way back.
+
+    Runs eagerly, because a compiled graph keeps its buffers for ever. ``network.pieces()`` gives the pieces up to the
+    aux head and those from there to the main head; ``network.heads()`` the heads.
+    """
+
+    def __init__(self, network: nn.Cell, loss: Callable, parameters: ParameterTuple):
+        self._parameters = parameters
+        self._front, self._back = ([_Piece(cell) for cell in cells] for cells in network.pieces())
+        self._aux, self._main = (_Piece(cell) for cell in network.heads())
+
+        def of_logits(aux: Tensor, main: Tensor, *rest):
+            return loss((aux, main), *rest)
+
+        self._loss = ms.value_and_grad(of_logits, (0, 1), None, has_aux=True)
+
+    def __call__(self, image: Tensor, *rest):
+        front = _inputs(self._front, image)
+        back = _inputs(self._back, front[-1])
+        aux, main = self._aux.cell(front[-1]), self._main.cell(back[-1])
+        results, (slope_aux, slope_main) = self._loss(aux, main, *rest)
+        found: dict[str, Tensor] = {}
+        slope = self._main.pull_back(back.pop(), slope_main, found)
+        for piece in reversed(self._back):
+            slope = piece.pull_back(back.pop(), slope, found)
+        slope = slope + self._aux.pull_back(front.pop(), slope_aux, found)
+        for piece in reversed(self._front):
+            slope = piece.pull_back(front.pop(), slope, found)
+        return results, tuple(found[parameter.name] for parameter in self._parameters)
+
+
+def _inputs(pieces: list["_Piece"], x: Tensor) -> list[Tensor]:
+    """The input of every piece, and the output of the last."""
+    values = [x]
+    for piece in pieces:
+        values.append(piece.cell(values[-1]))
+    return values
+
+
+class _Piece:
+    def __init__(self, cell: nn.Cell):
+        self.cell = cell
+        self._weights = ParameterTuple(cell.trainable_params())
+        norms = [c for _, c in cell.cells_and_names() if isinstance(c, nn.BatchNorm2d)]
+        self._statistics = [p for norm in norms for p in (norm.moving_mean, norm.moving_variance)]
+
+        def product(x: Tensor, slope: Tensor):  # its derivative by x is what the chain rule asks for
+            return (cell(x) * slope).sum()
+
+        self._gradient = ms.grad(product, 0, self._weights)
+
+    def pull_back(self, x: Tensor, slope: Tensor, found: dict[str, Tensor]) -> Tensor:
+        """Derivative by the output -> derivative by the input; the weights' are added to ``found``.
+
+        Running statistics have seen this input on the way forward already and are put back.
+        """
+        before = [parameter.value().copy() for parameter in self._statistics]
+        slope_x, slopes = self._gradient(x, slope)
+        for parameter, value in zip(self._statistics, before, strict=True):
+            parameter.set_data(value)
+        found.update({weight.name: value for weight, value in zip(self._weights, slopes, strict=True)})
+        return slope_x
+
+
+def add(sums: tuple[Tensor, ...], more: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Sum of two tuples of gradients."""
+    return tuple([a + b for a, b in zip(sums, more)])  # noqa: B905  strict does not compile, generators neither
