@@ -44,7 +44,7 @@ TASKS = {
     "train_src": Task("train_src.py", "snapshot_dir", is_training=True),
     "eval": Task("eval_adv.py", "result_dir"),
     "rank": Task("eval_adv.py", "result_dir", ("--eval_mode=rank",)),
-    "export": Task("export.py", "result_dir"),
+    "export": Task("export.py", "file_name"),
 }
 
 
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     folder = open_output(job, here)
     bring_inputs(job)
     if folder:
-        job.options[task.output] = str(folder)
+        job.options[task.output] = str(folder / "model" if task.output == "file_name" else folder)
         if task.is_training and job.options["continue_train"] == "auto" and is_finished(config, folder):
             say(f"{folder}: training has already reached {config.num_steps_stop} iterations")
             if is_url(job.train_url) and here.is_first:

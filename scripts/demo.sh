@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Shows everything without a data set: sets up, makes a two-domain world, trains the source-only baseline and AdvNet on
-# it, evaluates both on the target domain and writes output/demo/report.html and summary.json.
+# Shows everything without a data set: sets up, makes a two-domain world, trains the source-only baseline, AdvNet, ADVENT
+# and IntraDA on it, evaluates them on the target domain and writes output/demo/report.html and summary.json.
 # usage: bash scripts/demo.sh [SEED]
 set -euo pipefail
 seed=${1:-0}
@@ -12,17 +12,46 @@ cd "$project"
 started=$SECONDS
 out=output/demo
 world=$out/world_$seed
+runs=(source_only advnet advent intrada)
 python -m src.dataset.synthetic "$world" --seed "$seed" --source_size 383,210 --target_size 512,256 \
   --source_images 240 --train_images 200 --val_images 40
-options=(--data_path "$world" --random_seed "$seed" --device CPU --continue_train "")
-# Both runs leave a fresh folder, so that the demo can be repeated.
-rm -rf "$out/source_only" "$out/advnet"
-python train_src.py --config_path configs/demo.yaml --method supervised "${options[@]}" --snapshot_dir $out/source_only
-python train_adv.py --config_path configs/demo.yaml "${options[@]}" --snapshot_dir $out/advnet
-for name in source_only advnet; do
-  last=$(ls $out/$name | grep -E '^GTA5_[0-9]+\.ckpt$' | sort -V | tail -n 1)
-  python eval_adv.py --restore_from "$out/$name/$last" --data_path "$world" --device CPU --result_dir $out/$name/result
+# Fresh folders, so that the demo can be repeated.
+for name in start ranking "${runs[@]}"; do rm -rf "${out:?}/$name"; done
+options=(--data_path "$world" --random_seed "$seed" --device CPU)
+
+# train NAME PROGRAM CONFIG OPTIONS...: a run of 300 iterations from the common start; its log goes to NAME.log
+train() {
+  local name=$1 program=$2 config=$3; shift 3
+  echo "training $name, log in $out/$name.log"
+  python "$program" --config_path "configs/$config.yaml" "${options[@]}" --threads 1 --restore_from $out/start/GTA5_250.ckpt \
+    --snapshot_dir "$out/$name" "$@" > "$out/$name.log" 2>&1 || { tail -n 5 "$out/$name.log" >&2; return 1; }
+}
+baseline_and_advnet() {
+  train source_only train_src.py demo --method supervised
+  train advnet train_adv.py demo
+}
+advent_and_intrada() {
+  train advent train_adv.py demo --view self_information
+  python eval_adv.py --eval_mode rank --restore_from $out/advent/GTA5_300.ckpt "${options[@]}" --threads 1 \
+    --result_dir $out/ranking > $out/ranking.log 2>&1
+  train intrada train_adv.py demo_intrada
+}
+
+echo "training the common start: 250 iterations on the source"
+python train_src.py --config_path configs/demo.yaml --method supervised "${options[@]}" --num_steps 1000 \
+  --num_steps_stop 250 --save_pred_every 250 --eval_every 0 --snapshot_dir $out/start
+baseline_and_advnet & first=$!
+advent_and_intrada & second=$!
+trap 'kill $first $second 2>/dev/null || true' INT TERM
+wait $first
+wait $second
+pages=()
+for name in "${runs[@]}"; do
+  prefix=GTA5; [ "$name" = intrada ] && prefix=Cityscapes
+  python eval_adv.py --restore_from "$out/$name/${prefix}_300.ckpt" --data_path "$world" --device CPU \
+    --result_dir $out/$name/result
+  pages+=("$name=$out/$name")
 done
-python -m src.report $out source_only=$out/source_only advnet=$out/advnet --title "Demo: source-only against AdvNet" \
+python -m src.report $out "${pages[@]}" --title "Demo: source-only, AdvNet, ADVENT and IntraDA" \
   --note "A small generator on generated scenes, seed $seed, last snapshots; nothing here can be compared with numbers on GTA5 and Cityscapes."
 echo "report: $project/$out/report.html ($((SECONDS - started)) s)"
