@@ -19,36 +19,25 @@ python -m src.dataset.synthetic "$world" --seed "$seed" --source_size 383,210 --
 for name in start ranking "${runs[@]}"; do rm -rf "${out:?}/$name"; done
 options=(--data_path "$world" --random_seed "$seed" --device CPU)
 
-# train NAME PROGRAM CONFIG OPTIONS...: a run of 300 iterations from the common start; its log goes to NAME.log
+# train NAME PROGRAM CONFIG OPTIONS...: a run of 180 iterations from the common start
 train() {
-  local name=$1 program=$2 config=$3; shift 3
-  echo "training $name, log in $out/$name.log"
-  python "$program" --config_path "configs/$config.yaml" "${options[@]}" --threads 1 --restore_from $out/start/GTA5_250.ckpt \
-    --snapshot_dir "$out/$name" "$@" > "$out/$name.log" 2>&1 || { tail -n 5 "$out/$name.log" >&2; return 1; }
+  echo "== training $1 =="
+  python "$2" --config_path "configs/$3.yaml" "${options[@]}" --restore_from $out/start/GTA5_250.ckpt \
+    --snapshot_dir "$out/$1" "${@:4}"
 }
-baseline_and_advnet() {
-  train source_only train_src.py demo --method supervised
-  train advnet train_adv.py demo
-}
-advent_and_intrada() {
-  train advent train_adv.py demo --view self_information
-  python eval_adv.py --eval_mode rank --restore_from $out/advent/GTA5_300.ckpt "${options[@]}" --threads 1 \
-    --result_dir $out/ranking > $out/ranking.log 2>&1
-  train intrada train_adv.py demo_intrada
-}
-
-echo "training the common start: 250 iterations on the source"
+echo "== training the common start: 250 iterations on the source =="
 python train_src.py --config_path configs/demo.yaml --method supervised "${options[@]}" --num_steps 1000 \
   --num_steps_stop 250 --save_pred_every 250 --eval_every 0 --snapshot_dir $out/start
-baseline_and_advnet & first=$!
-advent_and_intrada & second=$!
-trap 'kill $first $second 2>/dev/null || true' INT TERM
-wait $first
-wait $second
+train source_only train_src.py demo --method supervised
+train advnet train_adv.py demo
+train advent train_adv.py demo --view self_information
+echo "== ranking the target's training images =="
+python eval_adv.py --eval_mode rank --restore_from $out/advent/GTA5_180.ckpt "${options[@]}" --result_dir $out/ranking
+train intrada train_adv.py demo_intrada
 pages=()
 for name in "${runs[@]}"; do
   prefix=GTA5; [ "$name" = intrada ] && prefix=Cityscapes
-  python eval_adv.py --restore_from "$out/$name/${prefix}_300.ckpt" --data_path "$world" --device CPU \
+  python eval_adv.py --restore_from "$out/$name/${prefix}_180.ckpt" --data_path "$world" --device CPU \
     --result_dir $out/$name/result
   pages+=("$name=$out/$name")
 done

@@ -174,6 +174,20 @@ def plot_ranking(folder: Path, ranked: list[tuple[str, Path, float]], easy: int)
     save_image(canvas, folder / "contact_sheet.png")
 
 
+def plot_frequencies(pixels: np.ndarray, names: list[str], title: str, path: Path) -> None:
+    """Share of the labelled pixels of every class, on a logarithmic scale, in the classes' colours."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure, axes = _figure(9, 3.6)
+    share = 100 * pixels / max(pixels.sum(), 1)
+    axes.bar(range(len(names)), np.maximum(share, 1e-4), color=PALETTE[: len(names)] / 255, edgecolor="0.3")
+    axes.set_yscale("log")
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_ylabel("labelled pixels (%)")
+    axes.set_title(title)
+    axes.grid(axis="y", alpha=0.3)
+    _save_figure(figure, path)
+
+
 def _smooth(values: np.ndarray) -> np.ndarray:
     """Mean over a window of a twentieth of the curve, shorter at its ends."""
     window = max(len(values) // 20, 1)

@@ -1,0 +1,43 @@
+"""Segments an image, a folder or a video with a checkpoint or an exported model. Options: --help."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from model_utils.config import load_config
+from model_utils.device_adapter import describe, start_device
+from model_utils.errors import UserError, run
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Writes trainIds, colours, overlays, side-by-sides with a legend, and entropy maps of every image."""
+    parser = argparse.ArgumentParser(
+        prog="predict.py", description=main.__doc__, epilog="Every configuration key works."
+    )
+    parser.add_argument("source", type=Path, metavar="INPUT", help="image, video, or a folder of them")
+    parser.add_argument("--restore_from", required=True, metavar="FILE", help="checkpoint, .onnx or .mindir")
+    parser.add_argument("--result_dir", type=Path, default=Path("prediction"), help="default: prediction")
+    options, rest = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
+    config = load_config(["--restore_from", options.restore_from, *rest], beside="restore_from")
+    device = start_device(config.device, device_id=config.device_id, threads=config.threads)
+    print(describe(device, config.mode), flush=True)
+    from src.build import build_network, restored
+    from src.deploy import DEPLOYMENTS
+    from src.predict import Predictor, checkpoint_forward, exported_forward, list_inputs, predict_all
+
+    inputs = list_inputs(options.source)
+    weights, deployment, size = Path(options.restore_from), DEPLOYMENTS[config.network], config.input_size_target
+    if weights.suffix in (".onnx", ".mindir"):
+        if not weights.is_file():
+            raise UserError(f"restore_from: {weights} does not exist; correct the path")
+        forward, own_size = exported_forward(weights, deployment)
+        size = own_size or size
+    else:
+        forward = checkpoint_forward(restored(build_network(config), options.restore_from), config.mode == "graph")
+    root = options.source if options.source.is_dir() else options.source.parent
+    count = predict_all(Predictor(forward, deployment, size), inputs, root, options.result_dir)
+    print(f"{count} images; written to {options.result_dir}")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,127 @@
+"""The data check, and predictions of files, folders, videos and exported models."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from model_utils.config import load_config
+from src.dataset.check import main as check
+from src.dataset.synthetic import write_world
+from tests.test_entry_points import TINY, call
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("world")
+    write_world(
+        root, source_size=(60, 100), target_size=(48, 96), source_images=4, train_images=3, val_images=2, workers=1
+    )
+    return root
+
+
+def test_good_data(world, tmp_path, capsys):
+    assert check(["--data_path", str(world), "--result_dir", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "source: 4 images (100x60: 4)" in printed and "target train: 3 images (96x48: 3)" in printed
+    assert "all is well" in printed
+    shares = [float(line.split()[-2]) for line in printed.split("target train")[0].splitlines() if line.endswith(" %")]
+    assert len(shares) == 19 and sum(shares) == pytest.approx(100, abs=0.02)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names >= {"check.txt", "source_classes.png", "source_samples.png", "target_val_samples.png"}
+
+
+def test_every_kind_of_wrong_data_is_named(world, tmp_path, capsys):
+    bad = tmp_path / "bad"
+    shutil.copytree(world, bad)
+    images, labels = bad / "GTA5" / "images", bad / "GTA5" / "labels"
+    (labels / "00001.png").unlink()
+    Image.new("P", (50, 30)).save(labels / "00002.png")
+    data = (images / "00003.png").read_bytes()
+    (images / "00003.png").write_bytes(data[: len(data) // 2])
+    Image.fromarray(np.full((60, 100), 77, np.uint8)).save(labels / "00004.png")
+    assert check(["--data_path", str(bad), "--result_dir", str(tmp_path / "out")]) == 1
+    printed = capsys.readouterr().out
+    for text in (
+        "1 of 4 images have no label",
+        "is 50x30, but its image is 100x60",
+        "00003.png: is damaged",
+        "ids [77]",
+    ):
+        assert text in printed, text
+    assert "4 problems" in printed
+
+
+def checkpoint(folder: Path, *words: str) -> Path:
+    """A run folder with random weights."""
+    from model_utils.config import save_config
+    from src.build import build_network
+    from src.checkpoint import save_weights
+
+    folder.mkdir()
+    config = load_config([*words, *TINY])
+    save_config(config, folder)
+    save_weights(folder / "x.ckpt", build_network(config))
+    return folder / "x.ckpt"
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("--config_path", "configs/icnet.yaml"), ("--config_path", "configs/pointrend.yaml")],
+    ids=["deeplab_multi", "icnet", "pointrend"],
+)  # fmt: skip
+def test_a_folder_gives_what_the_evaluation_gives(world, tmp_path, words):
+    weights = checkpoint(tmp_path / "run", *words)
+    folder = world / "Cityscapes" / "leftImg8bit" / "val"
+    printed = call("predict.py", folder, "--restore_from", weights, "--result_dir", tmp_path / "out")
+    assert "2 images; written to" in printed
+    options = ["--data_dir_target", world / "Cityscapes", "--result_dir", tmp_path / "scored"]
+    call("eval_adv.py", "--restore_from", weights, *options)
+    for path in sorted(folder.rglob("*.png")):
+        name = path.relative_to(folder)
+        ours = np.asarray(Image.open(tmp_path / "out" / "train_ids" / name))
+        np.testing.assert_array_equal(ours, np.asarray(Image.open(tmp_path / "scored" / "cityscapes" / path.name)))
+        for kind in ("overlay", "side_by_side", "entropy"):
+            assert (tmp_path / "out" / kind / name).is_file()
+
+
+def test_a_video_and_an_exported_model(world, tmp_path):
+    weights = checkpoint(tmp_path / "run")
+    picture = sorted((world / "Cityscapes" / "leftImg8bit" / "val").rglob("*.png"))[0]
+    video = tmp_path / "drive.mp4"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"mp4v"), 5.0, (96, 48))
+    for _ in range(3):
+        writer.write(cv2.imread(str(picture)))
+    writer.release()
+    call("predict.py", video, "--restore_from", weights, "--result_dir", tmp_path / "video")
+    shown = cv2.VideoCapture(str(tmp_path / "video" / "overlay" / "drive.mp4"))
+    assert shown.get(cv2.CAP_PROP_FRAME_COUNT) == 3 and shown.get(cv2.CAP_PROP_FRAME_WIDTH) == 96
+
+    results = []
+    call("predict.py", picture, "--restore_from", weights, "--result_dir", tmp_path / "ckpt")
+    results.append(tmp_path / "ckpt")
+    for kind in ("onnx", "mindir"):
+        target = tmp_path / "run" / f"x.{kind}"
+        call("export.py", "--restore_from", weights, "--file_format", kind, "--file_name", target, "--verify", "false")
+        call("predict.py", picture, "--restore_from", target, "--result_dir", tmp_path / kind)
+        results.append(tmp_path / kind)
+    labels = [np.asarray(Image.open(folder / "train_ids" / picture.name)) for folder in results]
+    assert (labels[0] == labels[1]).mean() > 0.999 and (labels[0] == labels[2]).all()
+
+
+def test_wrong_inputs(tmp_path):
+    weights = checkpoint(tmp_path / "run")
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "bad.mp4").write_text("no video")
+    (tmp_path / "bad.onnx").write_text("no model")
+    (tmp_path / "empty").mkdir()
+    for source, model, message in (
+        ("nowhere", weights, "nowhere: does not exist"),
+        (tmp_path / "empty", weights, "holds no image"),
+        (tmp_path / "text.png", weights, "text.png: is damaged or not an image"),
+        (tmp_path / "bad.mp4", weights, "bad.mp4: is damaged or no video"),
+        (tmp_path / "text.png", tmp_path / "bad.onnx", "bad.onnx: cannot be run"),
+    ):
+        assert message in call("predict.py", source, "--restore_from", model, "--device", "CPU", code=2)
