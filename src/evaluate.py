@@ -128,7 +128,7 @@ def evaluate(
                 each(number, sample, label, guess)
     finally:
         network.set_train(was_training)
-    return Result(confusion, float(np.mean(entropies)), running)
+    return Result(confusion, float(np.mean(entropies)) if entropies else 0.0, running)
 
 
 def score_folder(

@@ -4,6 +4,7 @@ import json
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from mindspore import nn
 from tqdm import tqdm
 
@@ -26,15 +27,22 @@ from src.streams import eval_dataset, images_of, list_target
 
 
 def score(config: Config, device: Device) -> None:
-    """Writes predictions, pictures and tables into ``result_dir`` and prints the owner's table."""
+    """Writes predictions, pictures and tables into ``result_dir`` and prints the owner's table.
+
+    Every process predicts its share of the images; the first one adds the counts of all.
+    """
+    if device.ranks > 1 and (config.network == "pointrend" or config.boundary_width):
+        raise UserError("boundary_width and PointRend's report need all images in one process; use one device")
     network = _network(config)
     dataset = eval_dataset(config)
+    numbers = range(device.rank, len(dataset), device.ranks)
+    dataset.samples = [dataset.samples[i] for i in numbers]
     folder = ResultFolder(Path(config.result_dir), config.max_pictures)
     boundary = BoundaryScore(config.num_classes, config.boundary_width)
     refinement = _refinement_report(config, network) if config.network == "pointrend" else None
 
     def each(number, sample, label, guess):
-        folder.add(number, sample, label, guess)
+        folder.add(numbers[number], sample, label, guess)
         if config.boundary_width and label is not None:
             boundary.add(label, guess)
         if refinement:
@@ -42,14 +50,37 @@ def score(config: Config, device: Device) -> None:
 
     progress = tqdm(dataset, desc="evaluation", unit="image")
     result = evaluate(network, _predictor(config, network), progress, config.num_classes, each, config.valid_batch_size)
-    more = refinement.scores() if refinement else {}
+    more = {} if device.ranks > 1 else result.running.as_dict()
+    if device.ranks > 1 and not _collect(device, result, folder):
+        return
+    found = refinement.scores() if refinement else {}
     if config.boundary_width:
-        more = {"boundary_width": boundary.width, "boundary_miou": 100 * boundary.confusion.mean_iou(), **more}
-    extra = {"checkpoint": config.restore_from, "mean_entropy": result.mean_entropy, **result.running.as_dict(), **more}
+        found = {"boundary_width": boundary.width, "boundary_miou": 100 * boundary.confusion.mean_iou(), **found}
+    extra = {"checkpoint": config.restore_from, "mean_entropy": result.mean_entropy, **more, **found}
     write_scores(folder.root, result.confusion, CLASS_NAMES, {**extra, "images": folder.images})
     plot_confusion(result.confusion.counts, CLASS_NAMES, folder.root / "confusion.png")
-    _print_scores(config, result, more)
+    _print_scores(config, result, more, found)
     print(f"written to {folder.root}")
+
+
+def _collect(device: Device, result: Result, folder: ResultFolder) -> bool:
+    """Adds the other processes' counts to the first one's, through files, which keep all digits; False elsewhere."""
+    part = folder.root / f"part_{device.rank}.json"
+    own = {"counts": result.confusion.counts.tolist(), "outside": result.confusion.outside.tolist()}
+    write_text(part, json.dumps({**own, "entropy": result.mean_entropy, "images": folder.images}))
+    wait_for_all(device)
+    if not device.is_first:
+        return False
+    parts = [folder.root / f"part_{rank}.json" for rank in range(device.ranks)]
+    values = [json.loads(path.read_text(encoding="utf-8")) for path in parts]
+    for name in ("counts", "outside"):
+        getattr(result.confusion, name)[...] = sum(np.array(value[name], np.int64) for value in values)
+    weights = [len(value["images"]) for value in values]
+    result.mean_entropy = float(np.average([value["entropy"] for value in values], weights=weights))
+    folder.images = sorted((image for value in values for image in value["images"]), key=lambda image: image["name"])
+    for path in parts:
+        path.unlink()
+    return True
 
 
 def score_snapshots(config: Config, device: Device) -> None:
@@ -159,15 +190,14 @@ def _refinement_report(config: Config, network: nn.Cell) -> RefinementReport:
     )
 
 
-def _print_scores(config: Config, result: Result, more: dict[str, float]) -> None:
+def _print_scores(config: Config, result: Result, running: dict[str, float], found: dict[str, float]) -> None:
     print(format_table(result.confusion, CLASS_NAMES))
     print(f"pixel accuracy {100 * result.confusion.pixel_accuracy():.2f}, mean entropy {result.mean_entropy:.4f}")
-    if config.network == "icnet":
-        running = result.running.as_dict()
+    if config.network == "icnet" and running:
         print(
             f"mean of running mIoU {running['miou_running_mean']:.2f}, of running pixel accuracy "
             f"{running['pixel_accuracy_running_mean']:.2f} (taken after every {config.valid_batch_size} images, as "
             "ICNet's published scores are)"
         )
-    if more:
-        print(", ".join(f"{name} {value:.2f}" for name, value in more.items()))
+    if found:
+        print(", ".join(f"{name} {value:.2f}" for name, value in found.items()))

@@ -140,6 +140,28 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(world, tmp_pa
     assert losses(killed) == losses(whole)
 
 
+def test_two_processes_score_as_one(world, tmp_path):
+    run = tmp_path / "run"
+    call("bash", "scripts/run_train_src.sh", 1, world, "--snapshot_dir", run, "--num_steps_stop", 1, *TINY)
+    results = []
+    for count in (1, 2):
+        folder = tmp_path / f"on_{count}"
+        printed = call("bash", "scripts/run_eval.sh", run / "GTA5_1.ckpt", count, "--result_dir", folder)
+        assert count == 2 or "===> mIoU" in printed
+        results.append(json.loads((folder / "result.json").read_text(encoding="utf-8")))
+        assert len(list((folder / "cityscapes").iterdir())) == 4 and not list(folder.glob("part_*"))
+    assert results[0]["iou"] == results[1]["iou"] and results[0]["images"] == results[1]["images"]
+    assert results[0]["mean_entropy"] == pytest.approx(results[1]["mean_entropy"], rel=1e-6)
+
+
+def test_performance_run(world, tmp_path):
+    try:
+        printed = call("bash", "scripts/run_performance.sh", 1, world, *TINY[:-4], env={"STEPS": "30"})
+        assert "FPS: " in printed and "images of both domains a second: " in printed
+    finally:
+        (ROOT / "performance_1p.log").unlink(missing_ok=True)
+
+
 def test_two_processes_train_as_one_and_write_once(world, tmp_path):
     options = ["--snapshot_dir", tmp_path, "--num_steps_stop", 2, *TINY, "--eval_every", 0]
     printed = call("bash", "scripts/run_train.sh", 2, world, *options)
