@@ -23,8 +23,8 @@ from model_utils.device_adapter import start_device  # noqa: E402
 from model_utils.errors import UserError, run  # noqa: E402
 
 
-def measure_own(size_s: tuple[int, int], size_t: tuple[int, int], steps: int) -> dict[str, float]:
-    """Seconds per compiled step (median), seconds of the first one, and peak memory of this process in GB."""
+def measure_own(size_s: tuple[int, int], size_t: tuple[int, int], steps: int, memory: str) -> dict[str, float]:
+    """Seconds per step (median), seconds of the first one, and peak memory of this process in GB."""
     start_device("CPU")
     import mindspore as ms
     import numpy as np
@@ -37,7 +37,8 @@ def measure_own(size_s: tuple[int, int], size_t: tuple[int, int], steps: int) ->
     discriminators = [Discriminator(), Discriminator()]
     for name, network in zip(("d_aux.", "d_main."), discriminators, strict=True):
         network.update_parameters_name(name)
-    step = make_adversarial_step(generator, *discriminators, make_sgd(generator), make_adam(*discriminators))
+    optimizers = make_sgd(generator), make_adam(*discriminators)
+    step = make_adversarial_step(generator, *discriminators, *optimizers, memory=memory)
     rng = np.random.default_rng(0)
     batch = (
         ms.Tensor(50 * rng.normal(size=(1, 3, *size_s)), ms.float32),
@@ -110,6 +111,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--system", choices=("advnet", "icnet", "icnet_eval"), default="advnet")
     parser.add_argument("--batch_size", type=int, default=1, help="of ICNet")
+    parser.add_argument("--memory", choices=("normal", "low"), default="normal", help="of AdvNet's step")
     parser.add_argument("--size", default="128,256", metavar="H,W", help="of both domains")
     parser.add_argument("--source_size", metavar="H,W", help="of the source, if it differs")
     parser.add_argument("--steps", type=int, default=5, help="measured steps in each round")
@@ -120,14 +122,14 @@ def main(argv: list[str] | None = None) -> None:
     size_t = parse_size(options.size)
     size_s = parse_size(options.source_size) if options.source_size else size_t
     if options.own_only and options.system == "advnet":
-        print(json.dumps(measure_own(size_s, size_t, options.steps)))
+        print(json.dumps(measure_own(size_s, size_t, options.steps, options.memory)))
         return
     if options.own_only:
         print(json.dumps(measure_icnet(options.system, size_t, options.batch_size, options.steps)))
         return
     own_command = [sys.executable, str(Path(__file__)), "--own_only", "--steps", str(options.steps)]
     own_command += ["--size", f"{size_t[0]},{size_t[1]}", "--source_size", f"{size_s[0]},{size_s[1]}"]
-    own_command += ["--system", options.system, "--batch_size", str(options.batch_size)]
+    own_command += ["--system", options.system, "--batch_size", str(options.batch_size), "--memory", options.memory]
     if options.system == "advnet":
         program, numbers = ["benchmarks/torch_reference.py"], (*size_s, *size_t, options.steps)
     else:
