@@ -14,12 +14,12 @@ out=output/demo
 world=$out/world_$seed
 runs=(source_only advnet advent intrada)
 python -m src.dataset.synthetic "$world" --seed "$seed" --source_size 383,210 --target_size 512,256 \
-  --source_images 240 --train_images 200 --val_images 40
+  --source_images 200 --train_images 160 --val_images 40
 # Fresh folders, so that the demo can be repeated.
 for name in start ranking "${runs[@]}"; do rm -rf "${out:?}/$name"; done
 options=(--data_path "$world" --random_seed "$seed" --device CPU)
 
-# train NAME PROGRAM CONFIG OPTIONS...: a run of 180 iterations from the common start
+# train NAME PROGRAM CONFIG OPTIONS...: a run from the common start
 train() {
   echo "== training $1 =="
   python "$2" --config_path "configs/$3.yaml" "${options[@]}" --restore_from $out/start/GTA5_250.ckpt \
@@ -36,8 +36,8 @@ python eval_adv.py --eval_mode rank --restore_from $out/advent/GTA5_180.ckpt "${
 train intrada train_adv.py demo_intrada
 pages=()
 for name in "${runs[@]}"; do
-  prefix=GTA5; [ "$name" = intrada ] && prefix=Cityscapes
-  python eval_adv.py --restore_from "$out/$name/${prefix}_180.ckpt" --data_path "$world" --device CPU \
+  last=GTA5_180.ckpt; if [ "$name" = intrada ]; then last=Cityscapes_140.ckpt; fi
+  python eval_adv.py --restore_from "$out/$name/$last" --data_path "$world" --device CPU \
     --result_dir $out/$name/result
   pages+=("$name=$out/$name")
 done
