@@ -143,6 +143,12 @@ def test_bad_labels_are_named_through_the_loader(pair, damage, message):
     stream.close()
 
 
+def test_more_workers_than_cores_are_fine(pair):
+    stream = create_stream(list_gta5(pair[0].parent.parent), (8, 8), 1, batches=1, with_label=True, seed=0, workers=999)
+    assert next(stream)[0].shape == (1, 3, 8, 8)
+    stream.close()
+
+
 def test_a_truncated_image_stops_with_its_path_or_is_skipped(world, tmp_path):
     samples = list_gta5(world / "GTA5")
     broken = tmp_path / "broken.png"

@@ -4,6 +4,7 @@ The order of samples, and the random numbers of a sample, are pure functions of 
 any position without replaying.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -80,7 +81,11 @@ class Stream:
     def __init__(self, source: _Source, names: list[str], batch_size: int, workers: int):
         self._source = source
         pipeline = minddata.GeneratorDataset(
-            source, names, shuffle=False, num_parallel_workers=workers, python_multiprocessing=False
+            source,
+            names,
+            shuffle=False,
+            num_parallel_workers=min(workers, os.cpu_count() or 1),  # MindData refuses more than there are cores
+            python_multiprocessing=False,
         )
         self._pipeline = pipeline.batch(batch_size, drop_remainder=True)
         self._iterator = self._pipeline.create_tuple_iterator(num_epochs=1)
