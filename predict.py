@@ -24,6 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     from src.build import build_network, restored
     from src.deploy import DEPLOYMENTS
     from src.predict import Predictor, checkpoint_forward, exported_forward, list_inputs, predict_all
+    from src.streams import TO_INPUT
 
     inputs = list_inputs(options.source)
     weights, deployment, size = Path(options.restore_from), DEPLOYMENTS[config.network], config.input_size_target
@@ -35,7 +36,8 @@ def main(argv: list[str] | None = None) -> None:
     else:
         forward = checkpoint_forward(restored(build_network(config), options.restore_from), config.mode == "graph")
     root = options.source if options.source.is_dir() else options.source.parent
-    count = predict_all(Predictor(forward, deployment, size), inputs, root, options.result_dir)
+    predictor = Predictor(forward, TO_INPUT[config.network], size, deployment.align_corners)
+    count = predict_all(predictor, inputs, root, options.result_dir)
     print(f"{count} images; written to {options.result_dir}")
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from model_utils.errors import UserError
-from src.dataset.transforms import Size, read_bgr, resize_bicubic
+from src.dataset.transforms import Size, read_bgr
 from src.deploy import Deployment
 from src.losses import self_information_view
 from src.models.layers import resize_to
@@ -27,28 +27,26 @@ Forward = Callable[[np.ndarray], ms.Tensor]
 
 
 class Predictor:
-    """Image -> trainIds and entropy, both of the image's own size.
+    """Image -> trainIds and entropy.
 
     Args:
+        to_input: image (H, W, 3) uint8 BGR, size -> network input (3, *size) float32, as in training.
         size: (height, width) that images are resized to for the network.
+        aligned: whether logits are enlarged with aligned corners.
     """
 
-    def __init__(self, forward: Forward, deployment: Deployment, size: Size):
-        self._forward, self._deployment, self._size = forward, deployment, size
+    def __init__(self, forward: Forward, to_input: Callable[[np.ndarray, Size], np.ndarray], size: Size, aligned: bool):
+        self._forward, self._to_input, self._size, self._aligned = forward, to_input, size, aligned
 
     def prepare(self, bgr: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 BGR -> (1, 3, *size) float32."""
-        pixels = resize_bicubic(bgr, self._size)
-        pixels = pixels if self._deployment.bgr else pixels[:, :, ::-1]
-        values = (pixels.astype(np.float32) - np.float32(self._deployment.mean)) / np.float32(self._deployment.std)
-        return np.ascontiguousarray(values.transpose(2, 0, 1))[None]
+        return self._to_input(bgr, self._size)[None]
 
     def predict(self, prepared: np.ndarray, size: Size) -> tuple[np.ndarray, np.ndarray]:
         """trainIds (*size) uint8, and the normalised entropy (H, W) float32 in 0..1 at the network's input size."""
         logits = self._forward(prepared)
-        aligned = self._deployment.align_corners
-        train_ids = ops.argmax(resize_to(logits, size, aligned), 1).asnumpy()[0].astype(np.uint8)
-        entropy = self_information_view(resize_to(logits, self._size, aligned)).sum(axis=1)
+        train_ids = ops.argmax(resize_to(logits, size, self._aligned), 1).asnumpy()[0].astype(np.uint8)
+        entropy = self_information_view(resize_to(logits, self._size, self._aligned)).sum(axis=1)
         return train_ids, entropy.asnumpy()[0]
 
 
