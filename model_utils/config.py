@@ -1,20 +1,19 @@
 """Configuration: YAML files and command-line options -> one frozen, typed Config."""
 
 import difflib
-import io
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
 import yaml
 
+from model_utils.config_text import Size, convert, load_yaml, to_text
 from model_utils.errors import UserError
 from model_utils.option_names import OTHER_NAMES, in_own_names
 
 DEFAULTS = Path(__file__).resolve().parent.parent / "advnet_config.yaml"
 SAVED_NAME = "config.yaml"  # the resolved configuration beside every checkpoint
-Size = tuple[int, int]  # (height, width); "W,H" in files and on the command line
 
 
 @dataclass(frozen=True)
@@ -195,7 +194,7 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
         saved = (weights if weights.is_dir() else weights.parent) / SAVED_NAME
         path = saved if saved.is_file() else path
     values = _read_with_bases(path)
-    values.update({key: _convert(key, text, "command line") for key, text in options.items()})
+    values.update({key: convert(key, TYPES[key], text, "command line") for key, text in options.items()})
     config = Config(**values)
     _check(config)
     return config
@@ -203,7 +202,7 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
 
 def save_config(config: Config, folder: Path) -> None:
     """Writes the resolved configuration to ``folder/config.yaml`` (by rename)."""
-    values = {key: _to_text(key, value) for key, value in asdict(config).items()}
+    values = {key: to_text(TYPES[key], value) for key, value in asdict(config).items()}
     temporary = folder / f"{SAVED_NAME}.tmp"
     temporary.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
     temporary.replace(folder / SAVED_NAME)
@@ -250,42 +249,6 @@ def _parse_options(argv: list[str]) -> dict[str, str]:
     return options
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without repeated keys, in which 1e-4 is a number."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.value in seen:
-                raise UserError(f"{self.name}: key '{key_node.value}' stands twice; remove one")
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def load_yaml(path: Path) -> dict[str, Any]:
-    """The file's keys and values, as they stand there.
-
-    Raises:
-        UserError: it cannot be read, is no YAML or no mapping, or repeats a key.
-    """
-    try:
-        stream = io.StringIO(path.read_text(encoding="utf-8"))
-        stream.name = str(path)
-        raw = yaml.load(stream, _Loader) or {}  # a SafeLoader
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); give an existing file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(raw, dict):
-        raise UserError(f"{path}: must be lines of 'key: value'")
-    return raw
-
-
 def _read_with_bases(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The file's values over those of its ``base:`` (default: ``advnet_config.yaml``)."""
     path = path.resolve()
@@ -294,7 +257,7 @@ def _read_with_bases(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]
     raw = load_yaml(path)
     base = raw.pop("base", None)
     raw = in_own_names(raw, path)
-    values = {key: _convert(_known(key, path), value, path) for key, value in raw.items()}
+    values = {key: convert(_known(key, path), TYPES[key], value, path) for key, value in raw.items()}
     if path == DEFAULTS.resolve():
         missing = TYPES.keys() - values.keys()
         if missing:
@@ -312,71 +275,18 @@ def _known(key: str, where: object) -> str:
     return key
 
 
-def _convert(key: str, value: Any, where: object) -> Any:
-    """One value, from YAML or the command line, as the type that Config declares."""
-    kind = TYPES[key]
-    problem = f"{where}: {key} must be"
-    if get_origin(kind) is Literal:
-        by_text = {str(choice).lower(): choice for choice in get_args(kind)}
-        if str(value).lower() not in by_text:
-            raise UserError(f"{problem} one of {', '.join(map(str, get_args(kind)))}, not '{value}'")
-        return by_text[str(value).lower()]
-    if kind is bool:
-        words = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
-        if str(value).lower() not in words:
-            raise UserError(f"{problem} true or false, not '{value}'")
-        return words[str(value).lower()]
-    if kind is str:
-        if isinstance(value, dict | list):
-            raise UserError(f"{problem} text, not {value}")
-        return "" if value is None else str(value)
-    if get_origin(kind) is tuple:
-        return _convert_tuple(key, value, problem)
-    return _number(kind, value, problem)
-
-
-def _convert_tuple(key: str, value: Any, problem: str) -> tuple:
-    kind = TYPES[key]
-    parts = value if isinstance(value, list) else re.split(r"\s*,\s*", str(value).strip())
-    if kind == Size:
-        if key == "crop_size" and len(parts) == 1:
-            parts = parts * 2  # a square
-        numbers = [_number(int, part, f"{problem} W,H like 1024,512:") for part in parts]
-        if len(numbers) != 2:
-            raise UserError(f"{problem} W,H like 1024,512, not '{value}'")
-        return numbers[1], numbers[0]
-    return tuple(_number(get_args(kind)[0], part, problem) for part in parts)
-
-
-def _number(kind: type, value: Any, problem: str) -> int | float:
-    name = "a whole number" if kind is int else "a number"
-    if isinstance(value, bool):
-        raise UserError(f"{problem} {name}, not '{value}'")
-    try:
-        number = kind(value)
-    except (TypeError, ValueError):
-        raise UserError(f"{problem} {name}, not '{value}'") from None
-    if isinstance(value, float) and number != value:
-        raise UserError(f"{problem} {name}, not '{value}'")
-    return number
-
-
-def _to_text(key: str, value: Any) -> Any:
-    if TYPES[key] == Size:
-        return f"{value[1]},{value[0]}"
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return value
-
-
 def _check(config: Config) -> None:
     for key in POSITIVE + NOT_NEGATIVE:
         value = getattr(config, key)
         low = min(value) if isinstance(value, tuple) else value
         if not (low > 0 or (low == 0 and key in NOT_NEGATIVE)):
-            raise UserError(f"{key} must be {'above' if key in POSITIVE else 'at least'} 0, not {_to_text(key, value)}")
+            raise UserError(
+                f"{key} must be {'above' if key in POSITIVE else 'at least'} 0, not {to_text(TYPES[key], value)}"
+            )
     if len(config.depths) != 4:
-        raise UserError(f"depths must be four whole numbers like 3,4,23,3, not {_to_text('depths', config.depths)}")
+        raise UserError(
+            f"depths must be four whole numbers like 3,4,23,3, not {to_text(TYPES['depths'], config.depths)}"
+        )
     for key in ("lambda_easy", "ensemble_weight"):
         if not 0 < getattr(config, key) < 1:
             raise UserError(f"{key} must be between 0 and 1 (both excluded), not {getattr(config, key)}")
