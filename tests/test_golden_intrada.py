@@ -19,7 +19,7 @@ FOLDER = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parent / "golden"))
 def test_ranking(compiled):
     arrays = np.load(FOLDER / "intrada_rank.npz")
     recorded = json.loads((FOLDER / "intrada_rank.json").read_text(encoding="utf-8"))
-    cell = EntropyScore((64, 128))
+    cell = EntropyScore(arrays["mask.0"].shape)
 
     def score(logits):
         return cell(logits)
