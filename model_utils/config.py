@@ -45,6 +45,7 @@ class Config:
     eval_set: str
     labelled_domain: Literal["source", "target"]
     augmentation: Literal["none", "icnet"]
+    fda_beta: float
     base_size: int
     crop_size: Size
     input_size: Size
@@ -163,6 +164,7 @@ NOT_NEGATIVE = [
     "power",
     "warmup_steps",
     "boundary_width",
+    "fda_beta",
     "milestones",
     "keep_snapshots",
     "eval_every",
@@ -290,6 +292,8 @@ def _check(config: Config) -> None:
     for key in ("lambda_easy", "ensemble_weight"):
         if not 0 < getattr(config, key) < 1:
             raise UserError(f"{key} must be between 0 and 1 (both excluded), not {getattr(config, key)}")
+    if config.fda_beta >= 0.5:
+        raise UserError(f"fda_beta: {config.fda_beta} must be below 0.5, e.g. 0.01")
     if config.memory == "low" and config.network != "deeplab_multi":
         raise UserError(f"memory: low is there for deeplab_multi only, not for {config.network}; use auto")
     if config.count_in == "epochs" and config.method != "supervised":

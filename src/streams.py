@@ -14,6 +14,7 @@ from model_utils.errors import UserError
 from src.dataset.augment_icnet import augment
 from src.dataset.augment_pointrend import load_training_sample, to_pointrend_input
 from src.dataset.cityscapes import LABEL_END, TRAIN_IDS_END, list_cityscapes
+from src.dataset.fda import make_fda
 from src.dataset.gta5 import list_gta5
 from src.dataset.labels import AS_IT_IS
 from src.dataset.loader import EvalDataset, create_stream
@@ -104,6 +105,8 @@ def _labelled_stream(config: Config, device: Device, start: int):
     if config.augmentation == "icnet":
         size = config.crop_size
         augmentation = partial(augment, base_size=config.base_size, crop_size=config.crop_size)
+    elif config.fda_beta and config.labelled_domain == "source":
+        augmentation = make_fda(list_target(config), size, config.fda_beta)
     options = {"to_input": TO_INPUT[config.network], "augment": augmentation, **_options(config, device, start)}
     return create_stream(_labelled_samples(config), size, config.batch_size, with_label=True, **options)
 
