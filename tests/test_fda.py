@@ -53,7 +53,7 @@ def test_the_augmentation_is_a_function_of_its_random_numbers(tmp_path):
         cv2.imwrite(str(path), picture(i + 5, (48, 80, 3)))
         samples.append(Sample(path.name, path, None))
     label = np.arange(24 * 40, dtype=np.uint8).reshape(24, 40) % 19
-    augment = make_fda(samples, (12, 20), 0.05)
+    augment = make_fda(samples, (12, 20), 0.2)
     first, again = (augment(picture(0), label, np.random.default_rng(1)) for _ in range(2))
     assert first[0].shape == (12, 20, 3) and first[1].shape == (12, 20) and first[0].dtype == np.uint8
     np.testing.assert_array_equal(first[0], again[0])
