@@ -60,6 +60,7 @@ class Config:
     iter_size: int
     learning_rate: float
     learning_rate_D: float
+    clip_norm: float
     momentum: float
     weight_decay: float
     power: float
@@ -165,6 +166,7 @@ NOT_NEGATIVE = [
     "warmup_steps",
     "boundary_width",
     "fda_beta",
+    "clip_norm",
     "milestones",
     "keep_snapshots",
     "eval_every",

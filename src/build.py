@@ -14,6 +14,7 @@ from model_utils.device_adapter import Device
 from src.checkpoint import load_weights
 from src.losses import self_information_view, softmax_view
 from src.methods.adversarial import make_adversarial_step
+from src.methods.gradient import clip_by_norm
 from src.methods.min_entropy import make_min_entropy_step
 from src.methods.pointrend import make_pointrend_step
 from src.methods.supervised import cascade_objective, make_supervised_step, two_head_objective
@@ -53,7 +54,9 @@ def build_run(config: Config, device: Device) -> Run:
 
 def _supervised(config: Config, device: Device, network: nn.Cell) -> Run:
     optimizer = _make_sgd(config, network, device)
-    options = _step_options(config, device) | {"reduce_gradients": _reducer(optimizer.parameters, device)}
+    options = _step_options(config, device) | {
+        "reduce_gradients": _reducer(optimizer.parameters, device, config.clip_norm)
+    }
     if config.network == "pointrend":
         del options["memory"]
         loss_scale = config.loss_scale if config.amp_level == "O1" else 1.0
@@ -84,7 +87,7 @@ def _adversarial(config: Config, device: Device, generator: nn.Cell) -> Run:
         objective=config.gan,
         lambda_seg=config.lambda_seg,
         lambda_adv=(config.lambda_adv_target1, config.lambda_adv_target2),
-        reduce_gradients_g=_reducer(optimizer_g.parameters, device),
+        reduce_gradients_g=_reducer(optimizer_g.parameters, device, config.clip_norm),
         reduce_gradients_d=_reducer(optimizer_d.parameters, device),
         **_step_options(config, device),
     )
@@ -98,7 +101,7 @@ def _min_entropy(config: Config, device: Device, network: nn.Cell) -> Run:
         optimizer,
         lambda_seg=config.lambda_seg,
         lambda_ent=(config.lambda_ent_target1, config.lambda_ent_target2),
-        reduce_gradients=_reducer(optimizer.parameters, device),
+        reduce_gradients=_reducer(optimizer.parameters, device, config.clip_norm),
         **_step_options(config, device),
     )
     return Run({"G": network}, {"G": optimizer}, step)
@@ -149,9 +152,16 @@ def _make_sgd(config: Config, network: nn.Cell, device: Device) -> nn.Cell:
     )
 
 
-def _reducer(parameters, device: Device) -> Callable | None:
-    """Averages gradients over all processes; None when there is one."""
-    return nn.DistributedGradReducer(parameters, mean=True, degree=device.ranks) if device.ranks > 1 else None
+def _reducer(parameters, device: Device, clip_norm: float = 0.0) -> Callable | None:
+    """Averages gradients over all processes and limits their common norm; None when there is nothing to do."""
+    average = nn.DistributedGradReducer(parameters, mean=True, degree=device.ranks) if device.ranks > 1 else None
+    if not clip_norm:
+        return average
+
+    def average_and_clip(gradients):
+        return clip_by_norm(gradients if average is None else average(gradients), clip_norm)
+
+    return average_and_clip
 
 
 def restored(network: nn.Cell, path: str) -> nn.Cell:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from src.methods.adversarial import make_adversarial_step
+from src.methods.gradient import clip_by_norm
 from src.methods.min_entropy import make_min_entropy_step
 from src.methods.supervised import make_supervised_step
 from src.models import DeepLabMulti, Discriminator
@@ -48,6 +49,19 @@ def test_eager_and_compiled_agree_after_three_steps(objective):
     assert results[0][0] == pytest.approx(results[1][0], rel=1e-4)
     for one, two in zip(results[0][1:], results[1][1:], strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_clipped_gradients_keep_their_direction(compiled):
+    gradients = (ms.Tensor([3.0, 0.0]), ms.Tensor([[4.0]]))
+
+    def clip(limit):
+        return clip_by_norm(gradients, limit)
+
+    run = ms.jit(clip) if compiled else clip
+    for limit, expected in ((1.0, (0.6, 0.8)), (10.0, (3.0, 4.0))):
+        first, second = run(limit)
+        np.testing.assert_allclose([first.asnumpy()[0], second.asnumpy()[0, 0]], expected, rtol=1e-6)
 
 
 STEPS = {

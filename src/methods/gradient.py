@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import mindspore as ms
-from mindspore import ParameterTuple, Tensor, nn
+from mindspore import ParameterTuple, Tensor, nn, ops
 
 Gradient = Callable[..., tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]
 
@@ -87,6 +87,14 @@ class _Piece:
             parameter.set_data(value)
         found.update({weight.name: value for weight, value in zip(self._weights, slopes, strict=True)})
         return slope_x
+
+
+def clip_by_norm(gradients: tuple[Tensor, ...], limit: float) -> tuple[Tensor, ...]:
+    """The gradients, shortened together to the Euclidean norm ``limit`` when theirs is larger."""
+    squares = [ops.square(gradient.astype(ms.float32)).sum() for gradient in gradients]
+    norm = ops.sqrt(ops.stack(squares).sum())
+    scale = limit / ops.maximum(norm, Tensor(limit, ms.float32))
+    return tuple([gradient * scale for gradient in gradients])
 
 
 def add(sums: tuple[Tensor, ...], more: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
