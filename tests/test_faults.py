@@ -1,0 +1,47 @@
+"""A run of two processes whose part dies, or that is asked to stop: it ends, with the right code and nothing left."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from src.dataset.synthetic import write_world
+from tests.test_entry_points import ROOT, TINY
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("world")
+    write_world(
+        root, source_size=(60, 100), target_size=(48, 96), source_images=4, train_images=4, val_images=2, workers=1
+    )
+    return root
+
+
+@pytest.mark.parametrize(("fault", "code"), [("a rank dies", 1), ("asked to stop", 143)])
+def test_a_job_ends_within_a_minute_and_leaves_no_process(world, tmp_path, fault, code):
+    run = tmp_path / "run"
+    command = ["bash", "scripts/run_train.sh", "2", str(world), *TINY, "--num_steps_stop", "100000"]
+    command += ["--eval_every", "0", "--snapshot_dir", str(run)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as job:
+        for line in job.stdout:
+            if line.startswith("iter ="):
+                break
+        begin = time.monotonic()
+        if fault == "a rank dies":
+            os.kill(_workers(job.pid)[-1].pid, signal.SIGKILL)
+        else:
+            job.send_signal(signal.SIGTERM)
+        printed, _ = job.communicate(timeout=120)
+    assert job.returncode == code, printed
+    assert time.monotonic() - begin < 60
+    assert not [p for p in psutil.process_iter(["cmdline"]) if str(run) in " ".join(p.info["cmdline"] or [])]
+
+
+def _workers(pid: int) -> list[psutil.Process]:
+    children = psutil.Process(pid).children(recursive=True)
+    return [child for child in children if child.environ().get("MS_ROLE") == "MS_WORKER"]
