@@ -1,6 +1,5 @@
 """A run of two processes whose part dies, or that is asked to stop: it ends, with the right code and nothing left."""
 
-import os
 import signal
 import subprocess
 import time
@@ -27,21 +26,26 @@ def test_a_job_ends_within_a_minute_and_leaves_no_process(world, tmp_path, fault
     run = tmp_path / "run"
     command = ["bash", "scripts/run_train.sh", "2", str(world), *TINY, "--num_steps_stop", "100000"]
     command += ["--eval_every", "0", "--snapshot_dir", str(run)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as job:
-        for line in job.stdout:
-            if line.startswith("iter ="):
-                break
+    job = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        while not (run / "metrics.csv").is_file():  # msrun writes the processes' lines to its logs
+            assert job.poll() is None, job.stdout.read()
+            time.sleep(0.2)
         begin = time.monotonic()
         if fault == "a rank dies":
-            os.kill(_workers(job.pid)[-1].pid, signal.SIGKILL)
+            _of(run)[-1].kill()
         else:
             job.send_signal(signal.SIGTERM)
         printed, _ = job.communicate(timeout=120)
-    assert job.returncode == code, printed
-    assert time.monotonic() - begin < 60
-    assert not [p for p in psutil.process_iter(["cmdline"]) if str(run) in " ".join(p.info["cmdline"] or [])]
+        assert job.returncode == code, printed
+        assert time.monotonic() - begin < 60
+        assert not _of(run)
+    finally:
+        for process in _of(run):
+            process.kill()
 
 
-def _workers(pid: int) -> list[psutil.Process]:
-    children = psutil.Process(pid).children(recursive=True)
-    return [child for child in children if child.environ().get("MS_ROLE") == "MS_WORKER"]
+def _of(run: Path) -> list[psutil.Process]:
+    """The run's training processes."""
+    found = psutil.process_iter(["cmdline"])
+    return [p for p in found if str(run) in " ".join(p.info["cmdline"] or []) and "msrun" not in p.info["cmdline"][1]]
