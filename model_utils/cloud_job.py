@@ -1,6 +1,5 @@
 """A cloud job's command line, inputs and outputs: addresses become local paths, earlier results come back."""
 
-import json
 import os
 import re
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from model_utils.config import SAVED_NAME
 from model_utils.errors import UserError
+from model_utils.files import write_json
 from model_utils.local_adapter import Place
 from model_utils.mirror import say
 from model_utils.moxing_adapter import sync_in, sync_out
@@ -95,7 +95,7 @@ def open_output(job: Job, here: Place) -> Path | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if here.is_first:
-            (folder / "job.json").write_text(json.dumps(note, indent=1), encoding="utf-8")
+            write_json(folder / "job.json", note)
             if is_url(job.train_url):
                 sync_out(folder / "job.json", f"{job.train_url.rstrip('/')}/job.json")
     except (OSError, UserError) as error:

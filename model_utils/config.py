@@ -10,6 +10,7 @@ import yaml
 
 from model_utils.config_text import Size, convert, load_yaml, to_text
 from model_utils.errors import UserError
+from model_utils.files import write_text
 from model_utils.option_names import OTHER_NAMES, in_own_names
 
 DEFAULTS = Path(__file__).resolve().parent.parent / "advnet_config.yaml"
@@ -207,9 +208,7 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
 def save_config(config: Config, folder: Path) -> None:
     """Writes the resolved configuration to ``folder/config.yaml`` (by rename)."""
     values = {key: to_text(TYPES[key], value) for key, value in asdict(config).items()}
-    temporary = folder / f"{SAVED_NAME}.tmp"
-    temporary.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    temporary.replace(folder / SAVED_NAME)
+    write_text(folder / SAVED_NAME, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
 def describe_keys() -> str:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from model_utils.archives import is_archive, require_room, unpack
 from model_utils.errors import UserError
+from model_utils.files import read_json, write_json
 from model_utils.mirror import Progress, finished_files, say, send
 from model_utils.node_lock import node_lock
-from model_utils.notes import read_json, read_notes, write_json, write_notes
+from model_utils.notes import read_notes, write_notes
 from model_utils.object_store import Entry, Store, is_url, md5, open_store, retry
 
 THREADS = 8

@@ -7,4 +7,5 @@ bash scripts/setup_env.sh dev
 source scripts/_common.sh
 ruff check .
 ruff format --check .
-exec python -m pytest "$@"
+# Two processes: much of a test is starting a program. All tests of a file share one.
+exec python -m pytest -n 2 --dist loadfile "$@"

@@ -11,12 +11,13 @@ from tqdm import tqdm
 from model_utils.config import Config
 from model_utils.device_adapter import Device, wait_for_all
 from model_utils.errors import UserError
+from model_utils.files import read_json, write_json, write_text
 from src.boundary import BoundaryScore
 from src.build import build_network, restored
 from src.dataset.augment_pointrend import to_pointrend_input
 from src.dataset.labels import CLASS_NAMES
 from src.evaluate import Ensemble, Result, evaluate, make_predictor
-from src.metrics import format_table, write_scores, write_text
+from src.metrics import format_table, write_scores
 from src.pictures import plot_confusion, plot_snapshots
 from src.ranking import describe_model, finish_ranking, open_ranking, score_images, scored
 from src.refinement import RefinementReport
@@ -67,7 +68,7 @@ def _collect(device: Device, result: Result, folder: ResultFolder) -> bool:
     """Adds the other processes' counts to the first one's, through files, which keep all digits; False elsewhere."""
     part = folder.root / f"part_{device.rank}.json"
     own = {"counts": result.confusion.counts.tolist(), "outside": result.confusion.outside.tolist()}
-    write_text(part, json.dumps({**own, "entropy": result.mean_entropy, "images": folder.images}))
+    write_json(part, {**own, "entropy": result.mean_entropy, "images": folder.images})
     wait_for_all(device)
     if not device.is_first:
         return False
@@ -93,7 +94,7 @@ def score_snapshots(config: Config, device: Device) -> None:
         raise UserError(f"restore_from: {run_folder} holds no complete snapshot")
     root = ResultFolder(Path(config.result_dir), 0).root
     cache = root / "snapshots.json"
-    known = json.loads(cache.read_text(encoding="utf-8")) if cache.is_file() else {}
+    known = read_json(cache)
     setting = {"output_size": config.output_size, "flip": config.flip, "scales": config.scales, "set": config.eval_set}
     network = build_network(config)
     predict, dataset = _predictor(config, network), eval_dataset(config)
@@ -105,7 +106,7 @@ def score_snapshots(config: Config, device: Device) -> None:
             progress = tqdm(dataset, desc=path.name, unit="image")
             result = evaluate(network, predict, progress, config.num_classes)
             known[key] = {"miou": 100 * result.confusion.mean_iou(), "entropy": result.mean_entropy}
-            write_text(cache, json.dumps(known, indent=1))
+            write_json(cache, known)
         rows.append((iteration, known[key]["miou"], known[key]["entropy"]))
         print(f"{path.name}: mIoU {rows[-1][1]:.2f}, mean entropy {rows[-1][2]:.4f}", flush=True)
     write_text(
@@ -156,7 +157,7 @@ def time_phases(config: Config, device: Device) -> None:
     print(f"{config.network} on {device.target}, image {width}x{height}, output {columns}x{rows}, batch 1")
     print(format_speed(speed))
     values = {"network": config.network, "device": device.target, "image": [height, width], "output": [rows, columns]}
-    write_text(folder / "speed.json", json.dumps({**values, "images": config.speed_images, "ms": speed}, indent=1))
+    write_json(folder / "speed.json", {**values, "images": config.speed_images, "ms": speed})
     print(f"written to {folder / 'speed.json'}")
 
 

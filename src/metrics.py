@@ -1,12 +1,12 @@
 """Intersection over union from one confusion matrix."""
 
 import csv
-import json
 from pathlib import Path
 
 import numpy as np
 
 from model_utils.errors import UserError
+from model_utils.files import write_json, write_text
 
 
 class Confusion:
@@ -105,7 +105,7 @@ def as_dict(confusion: Confusion, names: list[str]) -> dict:
 def write_scores(folder: Path, confusion: Confusion, names: list[str], extra: dict | None = None) -> None:
     """``result.json``, ``result.csv``, ``result.txt`` and ``confusion.csv`` in ``folder``."""
     values = {**as_dict(confusion, names), **(extra or {})}
-    write_text(folder / "result.json", json.dumps(values, indent=1))
+    write_json(folder / "result.json", values)
     write_text(folder / "result.txt", format_table(confusion, names) + "\n")
     rows = [("class", "iou"), *values["iou"].items(), ("mIoU", values["miou"])]
     write_text(folder / "result.csv", _csv(rows))
@@ -123,10 +123,3 @@ def read_curve(path: Path) -> dict[str, np.ndarray]:
     with path.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else {})}
-
-
-def write_text(path: Path, text: str) -> None:
-    """By rename."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -23,6 +24,12 @@ def overlay(image: np.ndarray, train_ids: np.ndarray, strength: float = 0.55) ->
     """Colours over the image (H, W, 3) uint8 RGB; ignored pixels stay as they are."""
     mixed = (1 - strength) * image + strength * colorize(train_ids)
     return np.where((train_ids == IGNORE)[:, :, None], image, mixed).astype(np.uint8)
+
+
+def heat_map(values: np.ndarray) -> Image.Image:
+    """(H, W) numbers from 0 (dark) to 1 (bright) as colours."""
+    bgr = cv2.applyColorMap(np.uint8(255 * np.clip(values, 0, 1)), cv2.COLORMAP_INFERNO)
+    return Image.fromarray(np.ascontiguousarray(bgr[:, :, ::-1]))
 
 
 def save_prediction(folder: Path, name: str, guess: np.ndarray) -> None:

@@ -16,7 +16,7 @@ from src.dataset.transforms import Size, read_bgr
 from src.deploy import Deployment
 from src.losses import self_information_view
 from src.models.layers import resize_to
-from src.pictures import overlay, save_image, save_prediction, side_by_side
+from src.pictures import heat_map, overlay, save_image, save_prediction, side_by_side
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm")
@@ -161,8 +161,7 @@ def _write(folder: Path, name: str, bgr: np.ndarray, train_ids: np.ndarray, entr
         save_prediction(folder / "train_ids" / stem.parent, stem.name, train_ids)
         save_image(side_by_side(rgb, {"prediction": train_ids}), folder / "side_by_side" / stem)
         save_image(Image.fromarray(overlay(rgb, train_ids)), folder / "overlay" / stem)
-        heat = cv2.applyColorMap(np.uint8(255 * np.clip(entropy, 0, 1)), cv2.COLORMAP_INFERNO)
-        save_image(Image.fromarray(np.ascontiguousarray(heat[:, :, ::-1])), folder / "entropy" / stem)
+        save_image(heat_map(entropy), folder / "entropy" / stem)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror}); make room or give --result_dir") from error
 

@@ -11,24 +11,23 @@ A ranking's folder holds
 An interrupted ranking goes on: a part file's row counts when it is whole, and it is written after the image's files.
 """
 
-import csv
 import json
 import zlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import mindspore as ms
 import numpy as np
 from mindspore import nn
 from PIL import Image
 
 from model_utils.errors import UserError
+from model_utils.files import read_json, write_json, write_text
 from src.dataset.samples import Sample, keep_pairs
 from src.dataset.transforms import Size
 from src.methods.entropy_rank import EntropyScore, final_scores, split
-from src.pictures import plot_ranking, save_image, save_prediction
+from src.pictures import heat_map, plot_ranking, save_image, save_prediction
 
 MASKS, EASY, HARD, ABOUT = "color_masks", "easy_split.txt", "hard_split.txt", "ranking.json"
 
@@ -58,7 +57,7 @@ def open_ranking(folder: Path, model: dict) -> None:
                 raise UserError(f"{folder}: holds the ranking of {theirs}; remove it or give another --result_dir")
         else:
             folder.mkdir(parents=True, exist_ok=True)
-        _write_text(about, json.dumps({"complete": False, "model": model}))
+        write_json(about, {"complete": False, "model": model})
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: cannot hold a ranking ({error}); give another --result_dir") from error
 
@@ -105,8 +104,7 @@ def _write_image(folder: Path, name: str, row: str, part, train_ids: np.ndarray,
     stem = Path(name).name
     try:
         save_prediction(folder / MASKS, stem, train_ids.astype(np.uint8))
-        heat = cv2.applyColorMap(np.uint8(255 * np.clip(entropy_map, 0, 1)), cv2.COLORMAP_INFERNO)
-        save_image(Image.fromarray(heat[::2, ::2, ::-1]), folder / "entropy" / stem)
+        save_image(heat_map(entropy_map[::2, ::2]), folder / "entropy" / stem)
         part.write(row)
         part.flush()
     except OSError as error:
@@ -145,13 +143,13 @@ def finish_ranking(
             f"lambda_easy: {lambda_easy} of {len(names)} images leaves a split empty; change it or rank more images"
         )
     by_name = {name: (float(s), float(e), int(r)) for name, s, e, r in zip(names, scores, entropy, rare, strict=True)}
-    _write_scores(folder / "scores.csv", easy, hard, by_name)
-    _write_text(folder / EASY, "".join(f"{name}\n" for name in easy))
-    _write_text(folder / HARD, "".join(f"{name}\n" for name in hard))
+    write_text(folder / "scores.csv", _table(easy, hard, by_name))
+    write_text(folder / EASY, "".join(f"{name}\n" for name in easy))
+    write_text(folder / HARD, "".join(f"{name}\n" for name in hard))
     images = {sample.name: sample.image for sample in samples}
     plot_ranking(folder, [(name, images[name], by_name[name][0]) for name in [*easy, *hard]], len(easy))
     about = {"complete": True, "model": model, "lambda_easy": lambda_easy, "normalize_rare": normalize_rare}
-    _write_text(folder / ABOUT, json.dumps(about, indent=1))
+    write_json(folder / ABOUT, about)
     return easy, hard
 
 
@@ -180,26 +178,14 @@ def read_ranking(folder: Path) -> dict:
     Raises:
         UserError: there is no complete ranking.
     """
-    try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        about = {}
+    about = read_json(folder / ABOUT)
     if not about.get("complete"):
         raise UserError(f"ranking_dir: {folder} holds no complete ranking; run bash scripts/run_entropy_rank.sh first")
     return about
 
 
-def _write_scores(path: Path, easy: list[str], hard: list[str], by_name: dict[str, tuple]) -> None:
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", "score", "entropy", "rare_classes", "split"])
-        for part, names in (("easy", easy), ("hard", hard)):
-            writer.writerows([name, *(f"{v:.9g}" for v in by_name[name]), part] for name in names)
-    temporary.replace(path)
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+def _table(easy: list[str], hard: list[str], by_name: dict[str, tuple[float, float, int]]) -> str:
+    rows = ["name,score,entropy,rare_classes,split"]
+    for part, names in (("easy", easy), ("hard", hard)):
+        rows += [",".join([name, *(f"{value:.9g}" for value in by_name[name]), part]) for name in names]
+    return "\n".join(rows) + "\n"

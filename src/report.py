@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from model_utils.errors import UserError, run
+from model_utils.files import write_json, write_text
 from src.dataset.transforms import read_bgr
 from src.pictures import plot_class_bars, save_image, side_by_side
 
@@ -51,8 +52,8 @@ def write_report(
         if (folder / "curves.png").is_file():
             parts += [f"<h2>Training of {html.escape(name)}</h2>", _embedded(folder / "curves.png")]
     page = f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"
-    _write(output / "report.html", f"{page}<style>{STYLE}</style>{''.join(parts)}</html>")
-    _write(output / "summary.json", json.dumps(summary, indent=1))
+    write_text(output / "report.html", f"{page}<style>{STYLE}</style>{''.join(parts)}</html>")
+    write_json(output / "summary.json", summary)
     return summary
 
 
@@ -96,12 +97,6 @@ def _scenes(output: Path, runs: dict[str, Path], results: dict[str, dict], count
 def _embedded(path: Path) -> str:
     data = base64.b64encode(path.read_bytes()).decode()
     return f'<img alt="{html.escape(path.stem)}" src="data:image/png;base64,{data}">'
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def main(argv: list[str] | None = None) -> None:

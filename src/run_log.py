@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tensorboardX import SummaryWriter
 
+from model_utils.files import write_text
+
 # The owner's names of the losses: 1 = aux head (conv4), 2 = main head (conv5). A comma follows loss_adv1.
 PRINTED = {
     "seg_aux": "loss_seg1",
@@ -136,6 +138,4 @@ def _keep_rows_before(path: Path, start: int) -> None:
         return
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = lines[:1] + [row for row in lines[1:] if row.endswith("\n") and int(row.split(",")[0]) < start]
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, "".join(kept))

@@ -1,12 +1,12 @@
 """One training run in its folder: resume, snapshots, best weights, periodic evaluation, log."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from model_utils.config import Config, save_config
 from model_utils.device_adapter import Device, describe
 from model_utils.errors import UserError
+from model_utils.files import write_json
 from src.build import Run, build_run
 from src.checkpoint import save_weights
 from src.evaluate import evaluate, make_predictor
@@ -136,8 +136,6 @@ def _best_keeper(config: Config, run: Run, folder: Path, best: dict[str, float])
             if name not in best or (value > best[name] if larger_is_better else value < best[name]):
                 best.update({name: value, f"{name}_iteration": done})
                 save_weights(folder / f"{config.snapshot_prefix}_best_{name}.ckpt", run.networks["G"])
-        temporary = folder / "best.json.tmp"
-        temporary.write_text(json.dumps(best, indent=1), encoding="utf-8")
-        temporary.replace(folder / "best.json")
+        write_json(folder / "best.json", best)
 
     return keep

@@ -10,23 +10,13 @@ from PIL import Image
 
 from model_utils.config import load_config
 from src.dataset.check import main as check
-from src.dataset.synthetic import write_world
-from tests.test_entry_points import TINY, call
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("world")
-    write_world(
-        root, source_size=(60, 100), target_size=(48, 96), source_images=4, train_images=3, val_images=2, workers=1
-    )
-    return root
+from tests.helpers import TINY, call
 
 
 def test_good_data(world, tmp_path, capsys):
     assert check(["--data_path", str(world), "--result_dir", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    assert "source: 4 images (100x60: 4)" in printed and "target train: 3 images (96x48: 3)" in printed
+    assert "source: 6 images (100x60: 6)" in printed and "target train: 6 images (96x48: 6)" in printed
     assert "all is well" in printed
     shares = [float(line.split()[-2]) for line in printed.split("target train")[0].splitlines() if line.endswith(" %")]
     assert len(shares) == 19 and sum(shares) == pytest.approx(100, abs=0.02)
@@ -46,7 +36,7 @@ def test_every_kind_of_wrong_data_is_named(world, tmp_path, capsys):
     assert check(["--data_path", str(bad), "--result_dir", str(tmp_path / "out")]) == 1
     printed = capsys.readouterr().out
     for text in (
-        "1 of 4 images have no label",
+        "1 of 6 images have no label",
         "is 50x30, but its image is 100x60",
         "00003.png: is damaged",
         "ids [77]",

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import random
 import signal
 import subprocess
@@ -12,11 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from src.dataset.synthetic import write_world
+from tests.helpers import ROOT, TINY, call
 
-ROOT = Path(__file__).resolve().parent.parent
-TINY = "--depths 1,1,1,1 --width 4 --input_size 64,40 --input_size_target 64,32 --output_size 96,48".split()
-TINY += "--device CPU --log_every 1 --num_workers 1".split()
 ADVERSARIAL = [
     "advnet_config.yaml",
     "configs/advnet_single.yaml",
@@ -24,25 +20,6 @@ ADVERSARIAL = [
     "configs/advent.yaml",
     "configs/demo.yaml",
 ]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("world")
-    write_world(
-        root, source_size=(60, 100), target_size=(48, 96), source_images=6, train_images=6, val_images=2, workers=1
-    )
-    return root
-
-
-def call(*command: object, code: int = 0, env: dict | None = None) -> str:
-    """Runs a program in the project's folder and returns what it printed."""
-    words = [str(word) for word in command]
-    words = [sys.executable, *words] if words[0].endswith(".py") else words
-    environment = {**os.environ, **(env or {})}
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600, env=environment)
-    assert done.returncode == code, f"{words}\n{done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr
 
 
 def losses(folder: Path) -> list[list[str]]:

@@ -15,14 +15,14 @@ import pytest
 from mindspore import Tensor, nn, ops
 
 import export
-from model_utils.config import load_config, save_config
+from model_utils.config import load_config
 from model_utils.errors import UserError
 from src.build import build_network
-from src.checkpoint import save_weights
 from src.deploy import DEPLOYMENTS, DeployNet, differences, export_mindir
 from src.models import DeepLabMulti
 from src.models.layers import resize_to
 from src.onnx_export.convert import convert_mindir
+from tests.helpers import lively_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = "--depths 1,1,1,1 --width 8 --input_size_target 64,48 --output_size 128,96 --device CPU".split()
@@ -32,15 +32,7 @@ TINY = "--depths 1,1,1,1 --width 8 --input_size_target 64,48 --output_size 128,9
 def checkpoint(tmp_path_factory) -> Path:
     """A tiny network's weights, lively enough for many labels, with the configuration saved beside them."""
     folder = tmp_path_factory.mktemp("run")
-    config = load_config(TINY)
-    save_config(config, folder)
-    network, rng = build_network(config), np.random.default_rng(0)
-    for parameter in network.get_parameters():
-        if parameter.ndim == 4:
-            spread = np.sqrt(2 / np.prod(parameter.shape[1:]))
-            parameter.set_data(Tensor(rng.normal(0, spread, parameter.shape).astype(np.float32)))
-    save_weights(folder / "tiny.ckpt", network)
-    return folder / "tiny.ckpt"
+    return lively_checkpoint(folder, TINY)[0]
 
 
 def logits(checkpoint: Path, image: np.ndarray) -> list[np.ndarray]:

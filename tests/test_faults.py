@@ -8,17 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from src.dataset.synthetic import write_world
-from tests.test_entry_points import ROOT, TINY
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("world")
-    write_world(
-        root, source_size=(60, 100), target_size=(48, 96), source_images=4, train_images=4, val_images=2, workers=1
-    )
-    return root
+from tests.helpers import ROOT, TINY
 
 
 @pytest.mark.parametrize(("fault", "code"), [("a rank dies", 1), ("asked to stop", 143)])

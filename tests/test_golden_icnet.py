@@ -1,8 +1,6 @@
 """ICNet against numbers recorded from the original PyTorch implementation; see golden/README.md."""
 
-import importlib.util
 import json
-import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,21 +14,11 @@ from src.losses import IGNORE
 from src.methods.supervised import cascade_objective, make_supervised_step
 from src.models import ICNet
 from src.optim import make_sgd
+from tests.golden_numbers import FOLDER, MODES, SALT, formulas
 
 pytestmark = pytest.mark.golden
 
-FOLDER = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parent / "golden"))
-SALT = os.environ.get("GOLDEN_SALT", "shared")
-MODES = {"compiled": True, "eager": False}
 SIZE = (192, 384)
-
-
-@lru_cache
-def golden():
-    spec = importlib.util.spec_from_file_location("golden_weights", FOLDER / "weights.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @lru_cache
@@ -43,13 +31,13 @@ def weights(tmp_path_factory) -> Path:
     """A weight file as the original would write it; loading it is half of the test."""
     shapes = json.loads((FOLDER / "icnet_keys.json").read_text(encoding="utf-8"))
     path = tmp_path_factory.mktemp("golden") / "icnet.safetensors"
-    save_file(golden().golden_state(shapes, SALT), path)
+    save_file(formulas().golden_state(shapes, SALT), path)
     return path
 
 
 @pytest.fixture(scope="module")
 def image() -> ms.Tensor:
-    return ms.Tensor(golden().golden_image(f"{SALT}:icnet", (2, 3, *SIZE)) / 64)
+    return ms.Tensor(formulas().golden_image(f"{SALT}:icnet", (2, 3, *SIZE)) / 64)
 
 
 def relative(value: np.ndarray, expected: np.ndarray) -> float:
@@ -100,7 +88,7 @@ def test_forward_while_training_updates_the_trunk_twice(weights, image):
 
 @pytest.fixture(scope="module")
 def label() -> ms.Tensor:
-    ids = golden().golden_label(f"{SALT}:icnet", (2, *SIZE), ignore=-1)
+    ids = formulas().golden_label(f"{SALT}:icnet", (2, *SIZE), ignore=-1)
     return ms.Tensor(np.where(ids < 0, IGNORE, ids).astype(np.int32))
 
 

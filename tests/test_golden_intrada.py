@@ -1,18 +1,15 @@
 """The ranking against scores, splits and masks recorded from IntraDA's rule."""
 
 import json
-import os
-from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 import pytest
 
 from src.methods.entropy_rank import EntropyScore, final_scores, split
+from tests.golden_numbers import FOLDER
 
 pytestmark = pytest.mark.golden
-
-FOLDER = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parent / "golden"))
 
 
 @pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "eager"])

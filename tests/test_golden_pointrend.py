@@ -4,11 +4,8 @@
 numbers that the original gave for them written down here.
 """
 
-import importlib.util
 import json
 import math
-import os
-from functools import lru_cache
 from pathlib import Path
 
 import mindspore as ms
@@ -20,12 +17,10 @@ from src.checkpoint import load_weights, original_name
 from src.methods.pointrend import pointrend_losses
 from src.models import PointRend
 from src.points import draws_needed
+from tests.golden_numbers import FOLDER, MODES, SALT, formulas
 
 pytestmark = pytest.mark.golden
 
-FOLDER = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parent / "golden"))
-SALT = os.environ.get("GOLDEN_SALT", "shared")
-MODES = {"compiled": True, "eager": False}
 MEAN = np.array([103.53, 116.28, 123.675], np.float32).reshape(3, 1, 1)
 HEAD = "sem_seg_head.coarse_sem_seg_head."
 
@@ -56,14 +51,6 @@ FORMULA_NORMS = {
     "sem_seg_head.point_head.fc1.weight": 25.41605,
     "sem_seg_head.point_head.predictor.bias": 0.6450741,
 }
-
-
-@lru_cache
-def golden():
-    spec = importlib.util.spec_from_file_location("golden_weights", FOLDER / "weights.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
@@ -105,7 +92,7 @@ def weights(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("golden")
     names = shapes()
     states = {
-        "recorded": golden().golden_state(names, SALT),
+        "recorded": formulas().golden_state(names, SALT),
         "formula": {name: formula_array(rank, name, names[name]) for rank, name in enumerate(sorted(names))},
     }
     for key, arrays in states.items():

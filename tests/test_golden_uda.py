@@ -1,8 +1,6 @@
 """Against numbers recorded from the original PyTorch implementations; see golden/README.md for how they were made."""
 
-import importlib.util
 import json
-import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,12 +15,11 @@ from src.methods.adversarial import make_adversarial_step
 from src.methods.min_entropy import make_min_entropy_step
 from src.models import DeepLabMulti, Discriminator
 from src.optim import make_adam, make_sgd
+from tests.golden_numbers import FOLDER, MODES, SALT, formulas
+from tests.helpers import in_own_process
 
 pytestmark = pytest.mark.golden
 
-FOLDER = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parent / "golden"))
-SALT = os.environ.get("GOLDEN_SALT", "shared")
-MODES = {"compiled": True, "eager": False}
 SOURCE, TARGET = (72, 128), (64, 128)
 FIVE_STEPS = ["advnet", "advnet_ls", "advent", "minent"]
 # With batch statistics on small maps float32 rounding grows layer by layer: the recorded float32 numbers are themselves
@@ -34,14 +31,6 @@ RUNS = ["advnet.train", "advent.train", "minent.train", *FIVE_STEPS, "advnet_ite
 
 
 @lru_cache
-def golden():
-    spec = importlib.util.spec_from_file_location("golden_weights", FOLDER / "weights.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@lru_cache
 def recorded(name: str):
     return np.load(FOLDER / name)
 
@@ -50,7 +39,7 @@ def state(keys_file: str, prefix: str = "", scheme: str | None = None) -> dict[s
     """Golden weights under the originals' names."""
     shapes = json.loads((FOLDER / keys_file).read_text(encoding="utf-8"))
     shapes = shapes[scheme] if scheme else shapes
-    return {name: golden().golden_array(prefix + name, tuple(shape), SALT) for name, shape in shapes.items()}
+    return {name: formulas().golden_array(prefix + name, tuple(shape), SALT) for name, shape in shapes.items()}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +78,7 @@ def test_forward(weights, branches, name, compiled):
     sizes = {tuple(map(int, key.split(".")[2].split("x"))) for key in data.files if key.startswith(name)}
     assert sizes
     for height, width in sorted(sizes):
-        image = ms.Tensor(golden().golden_image(f"{SALT}:forward({height}, {width})", (2, 3, height, width)))
+        image = ms.Tensor(formulas().golden_image(f"{SALT}:forward({height}, {width})", (2, 3, height, width)))
         for mode in functions:
             load_weights(network, weights["G"])
             network.set_train(mode == "train")
@@ -145,15 +134,19 @@ class Trainer:
 def batch(method: str, step: int, sub: int) -> tuple[ms.Tensor, ...]:
     tag = f"{SALT}:{method}:{step}:{sub}"
     return (
-        ms.Tensor(golden().golden_image(f"{tag}:s", (1, 3, *SOURCE))),
-        ms.Tensor(golden().golden_label(tag, (1, *SOURCE))),
-        ms.Tensor(golden().golden_image(f"{tag}:t", (1, 3, *TARGET))),
+        ms.Tensor(formulas().golden_image(f"{tag}:s", (1, 3, *SOURCE))),
+        ms.Tensor(formulas().golden_label(tag, (1, *SOURCE))),
+        ms.Tensor(formulas().golden_image(f"{tag}:t", (1, 3, *TARGET))),
     )
 
 
 @pytest.mark.parametrize("compiled", MODES.values(), ids=MODES.keys())
 @pytest.mark.parametrize("run", RUNS)
 def test_trajectory(weights, run, compiled):
+    in_own_process(check_trajectory, weights, run, compiled)
+
+
+def check_trajectory(weights: dict[str, Path], run: str, compiled: bool) -> None:
     data = recorded("uda_trajectories.npz")
     trainer = Trainer(weights, run, compiled)
     changes = [name.removeprefix(f"{run}.change.") for name in data.files if name.startswith(f"{run}.change.")]
@@ -192,7 +185,7 @@ def check_first_gradients(trainer: Trainer, data, run: str) -> None:
         elif "published" in run and not name.startswith(("layer5", "layer6", "conv1")):
             continue
         else:
-            initial = golden().golden_array(name, moments[f"sgd_momentum.{name}"].shape, SALT)
+            initial = formulas().golden_array(name, moments[f"sgd_momentum.{name}"].shape, SALT)
             gradient = moments[f"sgd_momentum.{name}"] - 5e-4 * initial
         checked += 1
         assert np.linalg.norm(gradient.astype(np.float64)) == pytest.approx(

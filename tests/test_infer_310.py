@@ -13,12 +13,12 @@ from mindspore import Tensor
 from onnx import TensorProto, helper
 from PIL import Image
 
-from model_utils.config import load_config, save_config
+from model_utils.config import load_config
 from src.build import build_network
-from src.checkpoint import save_weights
 from src.dataset.synthetic import write_world
 from src.dataset.transforms import load_image, read_bgr
 from src.deploy import DEPLOYMENTS, DeployNet, export_onnx, network_input
+from tests.helpers import lively_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 INFER = ROOT / "ascend310_infer"
@@ -65,14 +65,7 @@ def run_folder(tmp_path_factory) -> Path:
         val_images=5,
         workers=1,
     )
-    config = load_config([*TINY, "--data_path", str(root / "world")])
-    save_config(config, root)
-    network, rng = build_network(config), np.random.default_rng(0)
-    for parameter in network.get_parameters():
-        if parameter.ndim == 4:
-            spread = np.sqrt(2 / np.prod(parameter.shape[1:]))
-            parameter.set_data(Tensor(rng.normal(0, spread, parameter.shape).astype(np.float32)))
-    save_weights(root / "tiny.ckpt", network)
+    _, network = lively_checkpoint(root, [*TINY, "--data_path", str(root / "world")])
     deployment = DEPLOYMENTS["deeplab_multi"]
     export_onnx(DeployNet(network, deployment), root / "tiny.onnx", batch=None, size=(48, 64))
     (root / "tiny.om").write_bytes((root / "tiny.onnx").read_bytes())

@@ -12,7 +12,6 @@ from PIL import Image
 
 from model_utils.errors import UserError
 from src.dataset.samples import Sample
-from src.dataset.synthetic import write_world
 from src.ranking import (
     ABOUT,
     describe_model,
@@ -23,7 +22,7 @@ from src.ranking import (
     score_images,
     scored,
 )
-from tests.test_entry_points import TINY, call
+from tests.helpers import TINY, call
 
 # Both of IntraDA's domains have the target's size.
 SMALL = ["64,32" if word == "64,40" else word for word in TINY]
@@ -175,15 +174,6 @@ def test_the_model_is_known_by_its_content(tmp_path):
     first = describe_model(path, SIZE, {"aspp_branches": 4})
     path.write_bytes(b"two")
     assert first != describe_model(path, SIZE, {"aspp_branches": 4})
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("world")
-    write_world(
-        root, source_size=(60, 100), target_size=(48, 96), source_images=4, train_images=6, val_images=2, workers=1
-    )
-    return root
 
 
 def test_advent_then_intrada_then_the_snapshots_and_the_ensemble(world, tmp_path):

@@ -16,22 +16,12 @@ import pytest
 
 from model_utils import errors
 from model_utils.cloud_job import worth_having
-from src.dataset.synthetic import write_world
 from tests.cloud import MOXING, Cloud, running_cloud
 
 ROOT = Path(__file__).resolve().parent.parent
 START = ROOT / "modelarts" / "start.py"
 TINY = "--depths=1,1,1,1 --width=4 --input_size=64,40 --input_size_target=64,32 --output_size=96,48 --device=CPU"
 TINY = [*TINY.split(), "--log_every=1", "--num_workers=1", "--mode=eager", "--eval_every=0", "--sync_seconds=0.2"]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("world")
-    write_world(
-        root, source_size=(60, 100), target_size=(48, 96), source_images=4, train_images=4, val_images=2, workers=1
-    )
-    return root
 
 
 @pytest.fixture(scope="module")

@@ -17,12 +17,12 @@ from tqdm import tqdm
 
 from model_utils.config import Config, load_config
 from model_utils.errors import UserError, run
+from model_utils.files import write_text
 from src.dataset.cityscapes import list_cityscapes
 from src.dataset.gta5 import list_gta5
 from src.dataset.labels import CLASS_NAMES
 from src.dataset.samples import Sample
 from src.dataset.transforms import load_label, read_bgr
-from src.metrics import write_text
 from src.pictures import overlay, plot_frequencies, save_image
 
 SHOWN = 12  # samples on a contact sheet

@@ -19,6 +19,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from model_utils.errors import UserError, run
+from model_utils.files import write_json
 from src.dataset.labels import LABEL_ID, PALETTE
 from src.dataset.street_canvas import EGO, Camera, Canvas
 from src.dataset.street_ground import make_plan, paint_ground
@@ -127,9 +128,7 @@ def _check_manifest(root: Path, wanted: dict) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
         if not path.is_file():
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text(json.dumps(wanted), encoding="utf-8")
-            temporary.replace(path)
+            write_json(path, wanted)
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{root}: cannot be written ({error.strerror}); give another folder") from error

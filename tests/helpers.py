@@ -1,0 +1,49 @@
+"""What several tests use: running programs, tiny networks, processes of their own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from mindspore import Tensor, nn
+
+from model_utils.config import load_config, save_config
+from src.build import build_network
+from src.checkpoint import save_weights
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = "--depths 1,1,1,1 --width 4 --input_size 64,40 --input_size_target 64,32 --output_size 96,48".split()
+TINY += "--device CPU --log_every 1 --num_workers 1".split()
+
+
+def call(*command: object, code: int = 0, env: dict | None = None) -> str:
+    """Runs a program in the project's folder and returns what it printed, errors included."""
+    words = [str(word) for word in command]
+    words = [sys.executable, *words] if words[0].endswith(".py") else words
+    environment = {**os.environ, **{name: str(value) for name, value in (env or {}).items()}}
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900, env=environment)
+    assert done.returncode == code, f"{words}\n{done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def in_own_process(check: Callable, *arguments: object) -> None:
+    """MindSpore keeps the memory of what it compiled as long as the process lives."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        pool.submit(check, *arguments).result()
+
+
+def lively_checkpoint(folder: Path, words: list[str]) -> tuple[Path, nn.Cell]:
+    """``tiny.ckpt`` with weights lively enough for many labels and its configuration beside it; and the network."""
+    config = load_config(words)
+    save_config(config, folder)
+    network, rng = build_network(config), np.random.default_rng(0)
+    for parameter in network.get_parameters():
+        if parameter.ndim == 4:
+            spread = np.sqrt(2 / np.prod(parameter.shape[1:]))
+            parameter.set_data(Tensor(rng.normal(0, spread, parameter.shape).astype(np.float32)))
+    save_weights(folder / "tiny.ckpt", network)
+    return folder / "tiny.ckpt", network
