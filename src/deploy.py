@@ -12,6 +12,7 @@ from mindspore import Tensor, nn, ops
 
 from model_utils.errors import UserError
 from src.dataset.transforms import MEAN_BGR, read_bgr, resize_bicubic
+from src.models import NETWORKS
 
 Size = tuple[int, int]  # (height, width)
 
@@ -31,13 +32,15 @@ class Deployment:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
-# Adding a network is a line here, and one in ascend310_infer/src/preprocess.cc.
+# What the networks take; adding one is a line here, and one in ascend310_infer/src/preprocess.cc.
+_PIXELS = {
+    "deeplab_multi": {"bgr": True, "mean": tuple(MEAN_BGR.tolist())},
+    "icnet": {"bgr": False, "mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)},
+    "pointrend": {"bgr": True, "mean": (103.53, 116.28, 123.675)},
+}
 DEPLOYMENTS = {
-    "deeplab_multi": Deployment(("aux", "main"), True, True, tuple(MEAN_BGR.tolist())),
-    "icnet": Deployment(
-        ("main", "quarter", "eighth", "sixteenth"), True, False, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-    ),
-    "pointrend": Deployment(("coarse", "main"), False, True, (103.53, 116.28, 123.675)),
+    name: Deployment(NETWORKS[name].OUTPUTS, NETWORKS[name].ALIGNED_CORNERS, **pixels)
+    for name, pixels in _PIXELS.items()
 }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from mindspore import nn
@@ -26,10 +27,13 @@ class Result:
 class Ensemble(nn.Cell):
     """The weighted mean of two networks' logits; the originals average logits, not probabilities [ADVENT]."""
 
+    OUTPUTS: ClassVar = ("main",)
+    ALIGNED_CORNERS: ClassVar = True
+
     def __init__(self, first: nn.Cell, second: nn.Cell, weight_of_first: float = 0.5):
         super().__init__()
         self.first, self.second, self._weight = first, second, weight_of_first
-        self.which = getattr(first, "PREDICTION", -1)
+        self.which = first.OUTPUTS.index("main")
 
     def construct(self, image):
         first, second = self.first(image)[self.which], self.second(image)[self.which]
@@ -47,8 +51,7 @@ def make_phases(network, output_size: Size, compiled: bool) -> tuple[Callable, C
 
     from src.models.layers import resize_to
 
-    which = getattr(network, "PREDICTION", -1)
-    aligned = getattr(network, "ALIGNED_CORNERS", True)  # how it enlarges its own maps
+    which, aligned = network.OUTPUTS.index("main"), network.ALIGNED_CORNERS
 
     def forward(image):
         return network(image)[which]

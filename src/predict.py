@@ -53,7 +53,7 @@ class Predictor:
 def checkpoint_forward(network: nn.Cell, compiled: bool) -> Forward:
     """Of a network of ``src.models``."""
     network.set_train(False)
-    which = getattr(network, "PREDICTION", -1)
+    which = network.OUTPUTS.index("main")
 
     def logits(image):
         return network(image)[which]

@@ -80,10 +80,10 @@ def score_images(
         UserError: an entropy is not finite (the weights are damaged), or the folder cannot be written.
     """
     network.set_train(False)
-    cell = EntropyScore(size)
+    cell, which = EntropyScore(size), network.OUTPUTS.index("main")
 
     def forward(image):
-        return cell(network(image)[-1])
+        return cell(network(image)[which])
 
     run = ms.jit(forward) if compiled else forward
     with (folder / f"part_{rank}.csv").open("a", encoding="utf-8") as part, ThreadPoolExecutor(1) as writer:

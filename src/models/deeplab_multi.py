@@ -1,5 +1,7 @@
 """DeepLab-v2 with two heads: the generator of AdvNet, ADVENT and IntraDA."""
 
+from typing import ClassVar
+
 import numpy as np
 from mindspore import Tensor, nn, ops
 
@@ -48,7 +50,9 @@ class DeepLabMulti(nn.Cell):
         width: channels of the stem; stages have 4, 8, 16 and 32 times as many.
     """
 
-    RANDOM_AT_START = ("layer5.", "layer6.")  # parts that initial checkpoints do not hold
+    OUTPUTS: ClassVar = ("aux", "main")  # the prediction is main
+    ALIGNED_CORNERS: ClassVar = True  # when its logits are enlarged
+    RANDOM_AT_START: ClassVar = ("layer5.", "layer6.")  # parts that initial checkpoints do not hold
 
     def __init__(
         self,

@@ -28,7 +28,8 @@ class ICNet(nn.Cell):
         width: channels of its stem; the fused maps have twice as many.
     """
 
-    PREDICTION: ClassVar = 0  # which of the outputs is the prediction
+    OUTPUTS: ClassVar = ("main", "quarter", "eighth", "sixteenth")  # the prediction is main
+    ALIGNED_CORNERS: ClassVar = True  # when its logits are enlarged
     # What weight files need to know, see src.checkpoint.load_weights. The trunk's ImageNet weights have bare names.
     RANDOM_AT_START: ClassVar = ("conv_sub1.", "head.")
     ALIASES: ClassVar = {

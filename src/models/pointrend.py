@@ -4,6 +4,8 @@ Source: Kirillov et al., PointRend (CVPR 2020); the coarse head is that of Panop
 parameters follow the published checkpoints.
 """
 
+from typing import ClassVar
+
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -90,10 +92,10 @@ class Heads(nn.Cell):
 
 
 class PointRend(nn.Cell):
-    """Image (N, 3, H, W), BGR minus (103.53, 116.28, 123.675) -> raw logits ``(coarse, fine)``.
+    """Image (N, 3, H, W), BGR minus (103.53, 116.28, 123.675) -> raw logits ``(coarse, main)``.
 
-    coarse is (N, num_classes, h, w) with h = ceil(H / 32) * 8, fine (N, num_classes, H, W). Images are padded with 0
-    at the right and the bottom to multiples of 32. Predictions are the argmax of fine, at the image's size.
+    coarse is (N, num_classes, h, w) with h = ceil(H / 32) * 8, main (N, num_classes, H, W). Images are padded with 0
+    at the right and the bottom to multiples of 32. Predictions are the argmax of main, at the image's size.
 
     Args:
         num_classes: channels of the logits.
@@ -103,8 +105,9 @@ class PointRend(nn.Cell):
         train_points: per image on which the point head is trained.
     """
 
-    ALIGNED_CORNERS = False  # when its logits are enlarged
-    RANDOM_AT_START = ("backbone.fpn_", "sem_seg_head.")  # parts that initial checkpoints do not hold
+    OUTPUTS: ClassVar = ("coarse", "main")  # the prediction is main
+    ALIGNED_CORNERS: ClassVar = False  # when its logits are enlarged
+    RANDOM_AT_START: ClassVar = ("backbone.fpn_", "sem_seg_head.")  # parts that initial checkpoints do not hold
 
     def __init__(
         self,
