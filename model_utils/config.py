@@ -72,8 +72,9 @@ class Config:
     schedule: Literal["poly", "poly_early", "warmup_cosine", "step"]
     milestones: tuple[int, ...]
     decay_norms: bool
-    amp_level: Literal["O0", "O1"]
-    loss_scale: float
+    amp_level: Literal["O0", "O1", "O2", "O3"]
+    loss_scale: str
+    sync_bn: bool
     num_steps: int
     num_steps_stop: int
     parameter_groups: Literal["nominal", "published"]
@@ -125,6 +126,11 @@ class Config:
         """Cityscapes' folder."""
         return Path(self.data_dir_target or Path(self.data_path) / "Cityscapes")
 
+    @property
+    def fixed_loss_scale(self) -> float | None:
+        """The number in ``loss_scale``; None when it is dynamic."""
+        return None if self.loss_scale == "dynamic" else float(self.loss_scale)
+
 
 TYPES: dict[str, Any] = {field.name: field.type for field in fields(Config)}
 POSITIVE = [
@@ -153,7 +159,6 @@ POSITIVE = [
     "short_sides",
     "train_points",
     "points",
-    "loss_scale",
 ]
 NOT_NEGATIVE = [
     "lambda_seg",
@@ -293,6 +298,8 @@ def _check(config: Config) -> None:
     for key in ("lambda_easy", "ensemble_weight"):
         if not 0 < getattr(config, key) < 1:
             raise UserError(f"{key} must be between 0 and 1 (both excluded), not {getattr(config, key)}")
+    if not re.fullmatch(r"dynamic|0*[1-9]\d*(\.\d*)?", config.loss_scale):
+        raise UserError(f"loss_scale must be dynamic or a number from 1 on, not '{config.loss_scale}'")
     if config.fda_beta >= 0.5:
         raise UserError(f"fda_beta: {config.fda_beta} must be below 0.5, e.g. 0.01")
     if config.memory == "low" and config.network != "deeplab_multi":

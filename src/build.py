@@ -13,14 +13,16 @@ from model_utils.config import Config
 from model_utils.device_adapter import Device
 from src.checkpoint import load_weights
 from src.losses import self_information_view, softmax_view
+from src.methods.accumulate import AverageOverProcesses
 from src.methods.adversarial import make_adversarial_step
 from src.methods.gradient import clip_by_norm
 from src.methods.min_entropy import make_min_entropy_step
 from src.methods.pointrend import make_pointrend_step
 from src.methods.supervised import cascade_objective, make_supervised_step, two_head_objective
 from src.models import NETWORKS, Discriminator
-from src.models.pointrend import use_half_precision
+from src.models.sync_norm import synchronise_norms
 from src.optim import make_adam, make_rate, make_sgd
+from src.precision import LossScale, set_precision
 from src.streams import iterations_per_epoch
 from src.trainer import Step
 
@@ -31,7 +33,7 @@ COMPILED_BYTES_PER_PIXEL = 43e3  # measured with ResNet-101, both domains, at 12
 
 @dataclass
 class Run:
-    """Everything that is trained. ``networks`` and ``optimizers`` are what a snapshot holds."""
+    """Everything that is trained. ``networks`` and ``optimizers`` (and a loss scale) are what a snapshot holds."""
 
     networks: dict[str, nn.Cell]
     optimizers: dict[str, nn.Cell] = field(default_factory=dict)
@@ -39,28 +41,33 @@ class Run:
 
 
 def build_network(config: Config) -> nn.Cell:
-    """The network with the initial weights of ``random_seed``."""
+    """The network with the initial weights of ``random_seed``, in float32."""
     ms.set_seed(config.random_seed)
     options = {key: getattr(config, key) for key in ("depths", "width", *OWN_KEYS[config.network])}
-    network = NETWORKS[config.network](config.num_classes, **options)
-    return use_half_precision(network) if config.network == "pointrend" and config.amp_level == "O1" else network
+    return NETWORKS[config.network](config.num_classes, **options)
 
 
 def build_run(config: Config, device: Device) -> Run:
-    """The system of ``method`` and ``network``, with the weights of ``restore_from``."""
+    """The system of ``method`` and ``network``, with the weights of ``restore_from`` and the precision of a level."""
     build = {"supervised": _supervised, "adversarial": _adversarial, "min_entropy": _min_entropy}[config.method]
-    return build(config, device, restored(build_network(config), config.restore_from))
+    network = set_precision(restored(build_network(config), config.restore_from), config.amp_level)
+    if config.sync_bn and device.ranks > 1:
+        synchronise_norms(network, device.ranks, device.target)
+    loss_scale = None if config.amp_level == "O0" else LossScale(config.fixed_loss_scale)
+    run = build(config, device, network, loss_scale)
+    if loss_scale is not None:
+        run.optimizers["loss_scale"] = loss_scale
+    return run
 
 
-def _supervised(config: Config, device: Device, network: nn.Cell) -> Run:
+def _supervised(config: Config, device: Device, network: nn.Cell, loss_scale: LossScale | None) -> Run:
     optimizer = _make_sgd(config, network, device)
-    options = _step_options(config, device) | {
+    options = _step_options(config, device, loss_scale) | {
         "reduce_gradients": _reducer(optimizer.parameters, device, config.clip_norm)
     }
     if config.network == "pointrend":
         del options["memory"]
-        loss_scale = config.loss_scale if config.amp_level == "O1" else 1.0
-        step = make_pointrend_step(network, optimizer, loss_scale=loss_scale, **options)
+        step = make_pointrend_step(network, optimizer, **options)
     elif config.network == "icnet":
         step = make_supervised_step(network, optimizer, cascade_objective(resize=config.label_resize), **options)
     else:
@@ -68,7 +75,7 @@ def _supervised(config: Config, device: Device, network: nn.Cell) -> Run:
     return Run({"G": network}, {"G": optimizer}, step)
 
 
-def _adversarial(config: Config, device: Device, generator: nn.Cell) -> Run:
+def _adversarial(config: Config, device: Device, generator: nn.Cell, loss_scale: LossScale | None) -> Run:
     d_aux = restored(Discriminator(config.num_classes, config.width), config.restore_from_D1)
     d_main = restored(Discriminator(config.num_classes, config.width), config.restore_from_D2)
     d_aux.update_parameters_name("d_aux.")  # one compiled step holds both
@@ -89,12 +96,12 @@ def _adversarial(config: Config, device: Device, generator: nn.Cell) -> Run:
         lambda_adv=(config.lambda_adv_target1, config.lambda_adv_target2),
         reduce_gradients_g=_reducer(optimizer_g.parameters, device, config.clip_norm),
         reduce_gradients_d=_reducer(optimizer_d.parameters, device),
-        **_step_options(config, device),
+        **_step_options(config, device, loss_scale),
     )
     return Run({"G": generator, "D1": d_aux, "D2": d_main}, {"G": optimizer_g, "D": optimizer_d}, step)
 
 
-def _min_entropy(config: Config, device: Device, network: nn.Cell) -> Run:
+def _min_entropy(config: Config, device: Device, network: nn.Cell, loss_scale: LossScale | None) -> Run:
     optimizer = _make_sgd(config, network, device)
     step = make_min_entropy_step(
         network,
@@ -102,13 +109,19 @@ def _min_entropy(config: Config, device: Device, network: nn.Cell) -> Run:
         lambda_seg=config.lambda_seg,
         lambda_ent=(config.lambda_ent_target1, config.lambda_ent_target2),
         reduce_gradients=_reducer(optimizer.parameters, device, config.clip_norm),
-        **_step_options(config, device),
+        **_step_options(config, device, loss_scale),
     )
     return Run({"G": network}, {"G": optimizer}, step)
 
 
-def _step_options(config: Config, device: Device) -> dict:
-    return {"iter_size": config.iter_size, "compiled": config.mode == "graph", "memory": _memory(config, device)}
+def _step_options(config: Config, device: Device, loss_scale: LossScale | None) -> dict:
+    return {
+        "iter_size": config.iter_size,
+        "compiled": config.mode == "graph",
+        "memory": _memory(config, device),
+        "loss_scale": loss_scale,
+        "average": AverageOverProcesses(device.ranks) if device.ranks > 1 else None,
+    }
 
 
 def _memory(config: Config, device: Device) -> str:

@@ -21,12 +21,16 @@ PRINTED = {
     "seg_coarse": "loss_sem_seg",
     "seg_points": "loss_sem_seg_point",
 }
+COUNTS = ("loss_scale", "skipped")  # whole numbers: skipped are the iterations left out because of an overflow
 WARM_UP = 10  # iterations that do not count in FPS [IntraDA's Ascend port]
 
 
 def loss_line(iteration: int, total: int, losses: dict[str, float], seconds: float) -> str:
     """The owner's log line; seconds are those of one step."""
-    items = " ".join(f"{PRINTED.get(k, k)} = {v:.6f}{',' if k == 'adv_aux' else ''}" for k, v in losses.items())
+    items = " ".join(
+        f"{PRINTED.get(k, k)} = {v:{'.0f' if k in COUNTS else '.6f'}}{',' if k == 'adv_aux' else ''}"
+        for k, v in losses.items()
+    )
     return f"iter = {iteration:8d}/{total:8d}, {items} time:{seconds:.6f}"
 
 

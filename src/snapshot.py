@@ -18,6 +18,7 @@ from model_utils.errors import UserError
 from src.checkpoint import load_weights, save_weights, write_arrays
 
 STATE_END = "_state.safetensors"
+MAY_DIFFER = "loss_scale."  # its state is there at some levels of precision only, which may change between runs
 
 
 def save_snapshot(
@@ -57,11 +58,14 @@ def load_snapshot(path: Path, networks: dict[str, nn.Cell], optimizers: dict[str
     parameters = _own_parameters(networks, optimizers)
     with safe_open(state_path, "np") as file:
         state = json.loads(file.metadata()["state"])
-        if set(file.keys()) != set(parameters):
+        stored = set(file.keys())
+        if any(not key.startswith(MAY_DIFFER) for key in stored ^ set(parameters)):
             raise UserError(f"snapshot {path}: its optimizers are not those of this configuration; check method")
         for key, weights in _weight_files(path, networks).items():
             load_weights(networks[key], weights)
         for key, parameter in parameters.items():
+            if key not in stored:
+                continue
             value = file.get_tensor(key)
             if value.shape != tuple(parameter.shape):
                 raise UserError(f"snapshot {path}: {key} has shape {value.shape}, not {tuple(parameter.shape)}")

@@ -11,6 +11,7 @@ from src.build import Run, build_run
 from src.checkpoint import save_weights
 from src.evaluate import evaluate, make_predictor
 from src.pictures import plot_curves
+from src.precision import set_precision
 from src.run_log import RunLog, SilentLog
 from src.snapshot import latest_snapshot, load_snapshot, save_snapshot
 from src.streams import eval_dataset, in_iterations, open_stream
@@ -41,7 +42,8 @@ def run_training(config: Config, device: Device) -> None:
         log: RunLog = RunLog(folder, start, config.num_steps_stop, config.num_steps, images)
     else:
         log = SilentLog(config.num_steps_stop, config.num_steps)
-    log.say(describe(device, config.mode))
+    precision = "float32" if config.amp_level == "O0" else f"float16 and float32 ({config.amp_level})"
+    log.say(describe(device, config.mode, precision))
     log.say(f"run folder {folder}" + (f", resumed from {resumed_from}" if resumed_from else ""))
 
     best: dict[str, float] = state.get("best", {})
@@ -121,7 +123,9 @@ def _evaluator(config: Config, run: Run) -> Callable[[], dict[str, float]]:
     predictor = make_predictor(run.networks["G"], config.output_size, compiled=config.mode == "graph")
 
     def scores() -> dict[str, float]:
+        set_precision(run.networks["G"], "O0")  # as eval_adv.py, which is to find the same numbers
         result = evaluate(run.networks["G"], predictor, dataset, config.num_classes)
+        set_precision(run.networks["G"], config.amp_level)
         return {"miou": 100 * result.confusion.mean_iou(), "entropy": result.mean_entropy}
 
     return scores

@@ -12,9 +12,10 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from src.losses import domain_loss, segmentation_loss, softmax_view
-from src.methods.accumulate import make_step
+from src.methods.accumulate import make_step, scaled
 from src.methods.gradient import add, make_gradient
 from src.models.layers import resize_to
+from src.precision import LossScale
 
 NAMES = ("seg_aux", "seg_main", "adv_aux", "adv_main", "d_aux", "d_main")
 
@@ -35,6 +36,8 @@ def make_adversarial_step(
     memory: str = "normal",
     reduce_gradients_g: Callable | None = None,
     reduce_gradients_d: Callable | None = None,
+    loss_scale: LossScale | None = None,
+    average: Callable | None = None,
 ) -> Callable[[list[tuple[Tensor, ...]]], dict[str, Tensor]]:
     """Returns ``step([(image_s, label_s, image_t), …]) -> {name: scalar}`` for the names in ``NAMES``.
 
@@ -46,18 +49,22 @@ def make_adversarial_step(
         lambda_adv: weights of the adversarial losses (aux, main).
         memory: ``normal``, or ``low`` (slower, eager), see ``make_gradient``.
         reduce_gradients_g: averages the generator's gradients over processes; None on one device.
+        loss_scale: of the generator's losses; the discriminators are float32 and need none. See ``make_step``.
+        average: see ``make_step``.
     """
+    scale = scaled(loss_scale)
 
     def source_loss(logits, label: Tensor):
         aux, main = (resize_to(x, label.shape[-2:]) for x in logits)
         seg_aux, seg_main = segmentation_loss(aux, label), segmentation_loss(main, label)
-        return (seg_main + lambda_seg * seg_aux) / iter_size, seg_aux, seg_main, aux, main
+        return scale((seg_main + lambda_seg * seg_aux) / iter_size), seg_aux, seg_main, aux, main
 
     def target_loss(logits, size: tuple[int, int]):
         aux, main = (view(resize_to(x, size)) for x in logits)
         adv_aux = domain_loss(d_aux(aux), False, objective)
         adv_main = domain_loss(d_main(main), False, objective)
-        return (lambda_adv[0] * adv_aux + lambda_adv[1] * adv_main) / iter_size, adv_aux, adv_main, aux, main
+        total = (lambda_adv[0] * adv_aux + lambda_adv[1] * adv_main) / iter_size
+        return scale(total), adv_aux, adv_main, aux, main
 
     def discriminator_loss(aux_s: Tensor, main_s: Tensor, aux_t: Tensor, main_t: Tensor):
         """Of the views of both domains; the half per domain is the originals'."""
@@ -77,9 +84,12 @@ def make_adversarial_step(
         (_, loss_aux, loss_main), slopes_d = gradient_d(*source, *target)
         return (seg_aux, seg_main, adv_aux, adv_main, loss_aux, loss_main), (add(slopes_s, slopes_t), slopes_d)
 
-    def update(gradients):
-        grads_g, grads_d = gradients
-        optimizer_g(grads_g if reduce_gradients_g is None else reduce_gradients_g(grads_g))
-        optimizer_d(grads_d if reduce_gradients_d is None else reduce_gradients_d(grads_d))
-
-    return make_step(NAMES, sub_step, update, compiled and memory == "normal")
+    return make_step(
+        NAMES,
+        sub_step,
+        (optimizer_g, optimizer_d),
+        reducers=(reduce_gradients_g, reduce_gradients_d),
+        loss_scale=loss_scale,
+        average=average,
+        compiled=compiled and memory == "normal",
+    )

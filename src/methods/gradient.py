@@ -72,7 +72,7 @@ class _Piece:
         self._statistics = [p for norm in norms for p in (norm.moving_mean, norm.moving_variance)]
 
         def product(x: Tensor, slope: Tensor):  # its derivative by x is what the chain rule asks for
-            return (cell(x) * slope).sum()
+            return (cell(x).astype(ms.float32) * slope).sum()
 
         self._gradient = ms.grad(product, 0, self._weights)
 

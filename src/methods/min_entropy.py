@@ -5,9 +5,10 @@ from collections.abc import Callable
 from mindspore import Tensor, nn
 
 from src.losses import entropy_loss, segmentation_loss
-from src.methods.accumulate import make_step
+from src.methods.accumulate import make_step, scaled
 from src.methods.gradient import add, make_gradient
 from src.models.layers import resize_to
+from src.precision import LossScale
 
 NAMES = ("seg_aux", "seg_main", "ent_aux", "ent_main")
 
@@ -22,20 +23,26 @@ def make_min_entropy_step(
     compiled: bool = True,
     memory: str = "normal",
     reduce_gradients: Callable | None = None,
+    loss_scale: LossScale | None = None,
+    average: Callable | None = None,
 ) -> Callable[[list[tuple[Tensor, ...]]], dict[str, Tensor]]:
     """Returns ``step([(image_s, label_s, image_t), …]) -> {name: scalar}`` for the names in ``NAMES``.
 
     Shapes as in ``make_adversarial_step``; lambda_ent holds the weights of the entropies (aux, main). The source image
     goes first, as in the original, because batch norm's running statistics are updated by both.
+
+    Args:
+        reduce_gradients, loss_scale, average: see ``make_step``.
     """
+    scale = scaled(loss_scale)
 
     def source_loss(logits, label: Tensor):
         seg_aux, seg_main = (segmentation_loss(resize_to(x, label.shape[-2:]), label) for x in logits)
-        return (seg_main + lambda_seg * seg_aux) / iter_size, seg_aux, seg_main
+        return scale((seg_main + lambda_seg * seg_aux) / iter_size), seg_aux, seg_main
 
     def target_loss(logits, size: tuple[int, int]):
         ent_aux, ent_main = (entropy_loss(resize_to(x, size)) for x in logits)
-        return (lambda_ent[0] * ent_aux + lambda_ent[1] * ent_main) / iter_size, ent_aux, ent_main
+        return scale((lambda_ent[0] * ent_aux + lambda_ent[1] * ent_main) / iter_size), ent_aux, ent_main
 
     gradient_s = make_gradient(network, source_loss, optimizer.parameters, memory)
     gradient_t = make_gradient(network, target_loss, optimizer.parameters, memory)
@@ -45,7 +52,12 @@ def make_min_entropy_step(
         (_, ent_aux, ent_main), slopes_t = gradient_t(image_t, image_t.shape[-2:])
         return (seg_aux, seg_main, ent_aux, ent_main), (add(slopes_s, slopes_t),)
 
-    def update(gradients):
-        optimizer(gradients[0] if reduce_gradients is None else reduce_gradients(gradients[0]))
-
-    return make_step(NAMES, sub_step, update, compiled and memory == "normal")
+    return make_step(
+        NAMES,
+        sub_step,
+        (optimizer,),
+        reducers=(reduce_gradients,),
+        loss_scale=loss_scale,
+        average=average,
+        compiled=compiled and memory == "normal",
+    )

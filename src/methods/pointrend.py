@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 import mindspore as ms
-from mindspore import Tensor, amp, nn, ops
+from mindspore import Tensor, nn
 
 from src.losses import segmentation_loss
-from src.methods.accumulate import make_step
+from src.methods.accumulate import make_step, scaled
 from src.models.pointrend import enlarge
 from src.points import sample_labels
+from src.precision import LossScale
 
 NAMES = ("seg_coarse", "seg_points")
 
@@ -27,33 +28,26 @@ def pointrend_losses(network: nn.Cell, image: Tensor, label: Tensor, draws: Tens
     )
 
 
-_divided = ops.MultitypeFuncGraph("divided")
-
-
-@_divided.register("Number", "Tensor")
-def _divide_one(scale, gradient):
-    return gradient / scale
-
-
 def make_pointrend_step(
     network: nn.Cell,
     optimizer: nn.Cell,
     *,
     iter_size: int = 1,
-    loss_scale: float = 1.0,
     compiled: bool = True,
     reduce_gradients: Callable | None = None,
+    loss_scale: LossScale | None = None,
+    average: Callable | None = None,
 ) -> Callable[[list[tuple[Tensor, ...]]], dict[str, Tensor]]:
     """Returns ``step([(image, label, draws), …]) -> {"seg_coarse", "seg_points"}``.
 
     Args:
-        loss_scale: gradients are computed this much larger, so that float16 does not lose the small ones. With any
-            scale but 1, an iteration whose gradients are not finite leaves the weights and the optimizer alone.
+        reduce_gradients, loss_scale, average: see ``make_step``.
     """
+    scale = scaled(loss_scale)
 
     def loss(image: Tensor, label: Tensor, draws: Tensor):
         coarse, points = pointrend_losses(network, image, label, draws)
-        return (coarse + points) * (loss_scale / iter_size), coarse, points
+        return scale((coarse + points) / iter_size), coarse, points
 
     gradient = ms.value_and_grad(loss, None, optimizer.parameters, has_aux=True)
 
@@ -61,12 +55,12 @@ def make_pointrend_step(
         (_, coarse, points), gradients = gradient(image, label, draws)
         return (coarse, points), (gradients,)
 
-    def update(gradients):
-        gradients = gradients[0] if reduce_gradients is None else reduce_gradients(gradients[0])
-        if loss_scale == 1:
-            optimizer(gradients)
-            return
-        if amp.all_finite(gradients):
-            optimizer(ops.HyperMap()(ops.partial(_divided, loss_scale), gradients))
-
-    return make_step(NAMES, sub_step, update, compiled)
+    return make_step(
+        NAMES,
+        sub_step,
+        (optimizer,),
+        reducers=(reduce_gradients,),
+        loss_scale=loss_scale,
+        average=average,
+        compiled=compiled,
+    )

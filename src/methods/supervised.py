@@ -5,9 +5,10 @@ from collections.abc import Callable
 from mindspore import Tensor, nn
 
 from src.losses import cascade_loss, segmentation_loss
-from src.methods.accumulate import make_step
+from src.methods.accumulate import make_step, scaled
 from src.methods.gradient import make_gradient
 from src.models.layers import resize_to
+from src.precision import LossScale
 
 # (outputs of the network, label (N, H, W)) -> (total, *named losses); the names come with it.
 Objective = tuple[tuple[str, ...], Callable[..., tuple[Tensor, ...]]]
@@ -43,17 +44,21 @@ def make_supervised_step(
     compiled: bool = True,
     memory: str = "normal",
     reduce_gradients: Callable | None = None,
+    loss_scale: LossScale | None = None,
+    average: Callable | None = None,
 ) -> Callable[[list[tuple[Tensor, ...]]], dict[str, Tensor]]:
     """Returns ``step([(image (N, 3, H, W), label (N, H, W)), …]) -> {name: scalar}`` for the objective's names.
 
     Args:
         objective: what is minimised; DeepLab's two heads when nothing is given.
+        reduce_gradients, loss_scale, average: see ``make_step``.
     """
     names, objective_loss = objective or two_head_objective()
+    scale = scaled(loss_scale)
 
     def loss(outputs, label: Tensor):
         results = objective_loss(outputs, label)
-        return (results[0] / iter_size, *results[1:])
+        return (scale(results[0] / iter_size), *results[1:])
 
     gradient = make_gradient(network, loss, optimizer.parameters, memory)
 
@@ -61,7 +66,12 @@ def make_supervised_step(
         results, gradients = gradient(image, label)
         return results[1:], (gradients,)
 
-    def update(gradients):
-        optimizer(gradients[0] if reduce_gradients is None else reduce_gradients(gradients[0]))
-
-    return make_step(names, sub_step, update, compiled and memory == "normal")
+    return make_step(
+        names,
+        sub_step,
+        (optimizer,),
+        reducers=(reduce_gradients,),
+        loss_scale=loss_scale,
+        average=average,
+        compiled=compiled and memory == "normal",
+    )

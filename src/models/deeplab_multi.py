@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
@@ -29,9 +30,9 @@ class ASPP(nn.Cell):
                 parameter.requires_grad = False
 
     def construct(self, x: Tensor) -> Tensor:
-        y = self.conv2d_list[0](x)
+        y = self.conv2d_list[0](x).astype(ms.float32)
         for i in range(1, self.branches):
-            y = y + self.conv2d_list[i](x)
+            y = y + self.conv2d_list[i](x).astype(ms.float32)
         return y
 
 

@@ -5,9 +5,10 @@ Names follow the published checkpoints, in which a norm stands inside its convol
 
 import math
 
-import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import Constant, HeNormal, Uniform, initializer
+
+from src.models.layers import Conv2d
 
 EXPANSION = 4
 HE_FAN_OUT = HeNormal(mode="fan_out", nonlinearity="relu")
@@ -30,20 +31,7 @@ class FrozenNorm(nn.Cell):
         return scale, self.beta - self.moving_mean * scale
 
 
-class Conv(nn.Conv2d):
-    """Bias-free convolution that keeps the size (at stride 1) and computes in ``compute_type``."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, **options):
-        super().__init__(
-            in_channels, out_channels, kernel, stride=stride, pad_mode="pad", padding=kernel // 2, **options
-        )
-        self.compute_type = ms.float32
-
-    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
-        return self.conv2d(x.astype(self.compute_type), weight.astype(self.compute_type))
-
-
-class ConvFrozenNorm(Conv):
+class ConvFrozenNorm(Conv2d):
     """Convolution and its frozen norm, which is multiplied into the kernel: one pass over the map."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, *, stride: int = 1):
@@ -56,15 +44,11 @@ class ConvFrozenNorm(Conv):
         return ops.bias_add(y, shift.astype(y.dtype))
 
 
-class ConvBias(Conv):
+class ConvBias(Conv2d):
     """Convolution with a bias that starts at 0."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, *, weight_init):
         super().__init__(in_channels, out_channels, kernel, has_bias=True, weight_init=weight_init, bias_init="zeros")
-
-    def construct(self, x: Tensor) -> Tensor:
-        y = self.convolve(x, self.weight)
-        return ops.bias_add(y, self.bias.astype(y.dtype))
 
 
 class Stem(nn.Cell):

@@ -2,10 +2,11 @@
 
 from typing import ClassVar
 
+import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.models.layers import plain_conv, resize_to, trained_batch_norm
+from src.models.layers import BatchNorm, plain_conv, resize_to
 from src.models.resnet import DeepStemResNet
 
 BINS = (1, 2, 3, 6)
@@ -75,7 +76,7 @@ class ConvNormReLU(nn.Cell):
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
         self.conv = plain_conv(in_channels, out_channels, 3, stride=2)
-        self.bn = trained_batch_norm(out_channels)
+        self.bn = BatchNorm(out_channels)
 
     def construct(self, x: Tensor) -> Tensor:
         return ops.relu(self.bn(self.conv(x)))
@@ -89,16 +90,16 @@ class Fusion(nn.Cell):
 
     def __init__(self, low_channels: int, high_channels: int, channels: int, num_classes: int):
         super().__init__()
-        self.conv_low = nn.SequentialCell(
-            [plain_conv(low_channels, channels, 3, dilation=2), trained_batch_norm(channels)]
-        )
-        self.conv_high = nn.SequentialCell([plain_conv(high_channels, channels, 1), trained_batch_norm(channels)])
+        self.conv_low = nn.SequentialCell([plain_conv(low_channels, channels, 3, dilation=2), BatchNorm(channels)])
+        self.conv_high = nn.SequentialCell([plain_conv(high_channels, channels, 1), BatchNorm(channels)])
         self.conv_low_cls = plain_conv(channels, num_classes, 1)
 
     def construct(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         conv, norm = self.conv_low
-        low = norm(convolve_enlarged(low, conv.weight, high.shape[-2:], dilation=2))
-        return ops.relu(low + self.conv_high(high)), self.conv_low_cls(low)
+        kind = conv.compute_type
+        enlarged = convolve_enlarged(low.astype(kind), conv.weight.astype(kind), high.shape[-2:], dilation=2)
+        low = norm(enlarged)
+        return ops.relu(low + self.conv_high(high)), self.conv_low_cls(low).astype(ms.float32)
 
 
 class Head(nn.Cell):
@@ -115,13 +116,14 @@ class Head(nn.Cell):
         fused, logits8 = self.cff_12(fused, sub1)
         height, width = fused.shape[-2:]
         # A 1x1 convolution and a resize commute; the small map is the cheaper one to convolve.
-        logits4 = resize_to(self.conv_cls(fused), (2 * height, 2 * width))
+        logits4 = resize_to(self.conv_cls(fused).astype(ms.float32), (2 * height, 2 * width))
         return resize_to(logits4, (8 * height, 8 * width)), logits4, logits8, logits16
 
 
 def pyramid_pooling(x: Tensor) -> Tensor:
-    """The map plus its means over 1, 2 x 2, 3 x 3 and 6 x 6 windows, enlarged again; no parameters."""
+    """The map plus its means over 1, 2 x 2, 3 x 3 and 6 x 6 windows, enlarged again; float32, no parameters."""
     size = x.shape[-2:]
+    x = x.astype(ms.float32)
     y = x
     for bins in BINS:
         y = y + resize_to(ops.adaptive_avg_pool2d(x, bins), size)
@@ -134,10 +136,10 @@ def convolve_enlarged(x: Tensor, weight: Tensor, size: tuple[int, int], dilation
     A resize mixes pixels and a 1x1 convolution mixes channels, so they commute: the nine taps are 1x1 convolutions of
     the small map. To enlarge them, shift each to its place and sum them up takes one matrix product per axis.
 
-    x (N, C, h, w), weight (O, C, 3, 3) -> (N, O, *size).
+    x (N, C, h, w), weight (O, C, 3, 3) of x's type -> (N, O, *size), enlarged in float32.
     """
     (count, channels, height, width), out_channels = x.shape, weight.shape[0]
-    taps = ops.conv2d(x, weight.transpose(2, 3, 0, 1).reshape((9 * out_channels, channels, 1, 1)))
+    taps = ops.conv2d(x, weight.transpose(2, 3, 0, 1).reshape((9 * out_channels, channels, 1, 1))).astype(ms.float32)
     taps = taps.reshape((count, 3, 3, out_channels, height, width))
     taps = taps.transpose(0, 1, 3, 4, 2, 5).reshape((-1, 3 * width))  # the taps of a row side by side
     rows = ops.matmul(taps, enlarging_taps(width, size[1], dilation).T)

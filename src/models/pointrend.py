@@ -12,21 +12,23 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import Normal, initializer
 
 from src.models.caffe2_names import from_caffe2, is_caffe2
-from src.models.fpn import EXPANSION, FPN, HE_FAN_OUT, Conv, ConvBias
+from src.models.fpn import EXPANSION, FPN, HE_FAN_OUT, ConvBias
+from src.models.layers import Conv2d, resize_to
 from src.points import sample_points, uncertain_pixels, uncertain_points
 
 STRIDE = 32  # of the smallest map; images are padded to multiples of it
 
 
-class ConvGroupNorm(Conv):
+class ConvGroupNorm(Conv2d):
     """3x3 convolution -> group norm (32 groups of 4 channels, at width 64) -> ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__(in_channels, out_channels, 3, weight_init=HE_FAN_OUT)
         self.norm = nn.GroupNorm(out_channels // 4, out_channels)
+        self.norm_type = self.map_type = ms.float32
 
     def construct(self, x: Tensor) -> Tensor:
-        return ops.relu(self.norm(self.convolve(x, self.weight).astype(ms.float32)))
+        return ops.relu(self.norm(self.convolve(x, self.weight).astype(self.norm_type)).astype(self.map_type))
 
 
 class Twice(nn.Cell):
@@ -180,18 +182,9 @@ class PointRend(nn.Cell):
         return logits.astype(ms.float32)
 
 
-def use_half_precision(network: PointRend) -> PointRend:
-    """Convolutions and the point head in float16 (O1); weights, the heads' norms and sampling stay float32."""
-    for _, cell in network.cells_and_names():
-        if hasattr(cell, "compute_type"):
-            cell.compute_type = ms.float16
-    return network
-
-
 def enlarge(x: Tensor, factor: int) -> Tensor:
     """Bilinear without aligned corners, (N, C, h, w) -> (N, C, factor * h, factor * w)."""
-    size = (x.shape[2] * factor, x.shape[3] * factor)
-    return ops.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    return resize_to(x, (x.shape[2] * factor, x.shape[3] * factor), aligned=False)
 
 
 def cut(x: Tensor, size: tuple[int, int]) -> Tensor:

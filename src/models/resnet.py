@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from mindspore import Tensor, nn, ops
 
-from src.models.layers import batch_norm, conv, kaiming_conv, trained_batch_norm
+from src.models.layers import BatchNorm, batch_norm, conv, kaiming_conv
 
 EXPANSION = 4
 
@@ -84,17 +84,17 @@ class DeepStemResNet(nn.Cell):
         self.conv1 = nn.SequentialCell(
             [
                 kaiming_conv(3, width, 3, stride=2),
-                trained_batch_norm(width),
+                BatchNorm(width),
                 nn.ReLU(),
                 kaiming_conv(width, width, 3),
-                trained_batch_norm(width),
+                BatchNorm(width),
                 nn.ReLU(),
                 kaiming_conv(width, 2 * width, 3),
             ]
         )
-        self.bn1 = trained_batch_norm(2 * width)
+        self.bn1 = BatchNorm(2 * width)
         self.maxpool = nn.MaxPool2d(3, stride=2, pad_mode="pad", padding=1)
-        kind = {"stride_on_3x3": True, "conv": kaiming_conv, "norm": trained_batch_norm}
+        kind = {"stride_on_3x3": True, "conv": kaiming_conv, "norm": BatchNorm}
         channels = [width * EXPANSION * 2**k for k in range(4)]
         self.layer1 = make_stage(2 * width, width, depths[0], stride=1, dilation=1, **kind)
         self.layer2 = make_stage(channels[0], 2 * width, depths[1], stride=2, dilation=1, **kind)
