@@ -1,0 +1,49 @@
+"""Two processes with a batch of one each are one process with a batch of two: batch norm, losses, weights."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from src.dataset.labels import TRAIN_ID
+from src.dataset.synthetic import write_world
+from tests.helpers import ROOT, call
+
+COMMAND = f". {ROOT}/scripts/_common.sh; export PYTHONPATH={ROOT}; launch 2 tests/two_processes.py "
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> dict:
+    """A loss is the mean over an image's valid pixels, so that the images weigh the same only if all pixels are."""
+    root: Path = tmp_path_factory.mktemp("world")
+    write_world(
+        root, source_size=(40, 64), target_size=(64, 128), source_images=8, train_images=8, val_images=1, workers=1
+    )
+    for path in [*(root / "GTA5" / "labels").rglob("*.png"), *root.rglob("*_labelIds.png")]:
+        label = np.array(Image.open(path))
+        Image.fromarray(np.where(TRAIN_ID[label] == 255, 7, label).astype(np.uint8)).save(path)
+    for path in root.rglob("*_labelTrainIds.png"):
+        label = np.array(Image.open(path))
+        Image.fromarray(np.where(label == 255, 0, label).astype(np.uint8)).save(path)
+    printed = call("bash", "-c", COMMAND + str(root))
+    logs = Path(printed.split("one log per rank in ")[1].split()[0])
+    line = next(x for x in (logs / "worker_0.log").read_text(encoding="utf-8").splitlines() if x.startswith("RESULT "))
+    return json.loads(line.removeprefix("RESULT "))
+
+
+def test_synchronised_norm_is_that_of_the_whole_batch(results):
+    assert len(results["norm"]) == 12
+    assert max(results["norm"].values()) < 1e-5, results["norm"]
+
+
+@pytest.mark.parametrize("case", ["adversarial", "icnet", "pointrend"])
+def test_two_times_one_is_one_times_two(results, case):
+    difference = results[case]
+    assert difference["moved"] > 1e-3
+    assert difference["losses"] < 1e-5 and difference["weights"] < 1e-5, difference
+
+
+def test_in_half_precision_they_differ_by_rounding(results):
+    assert results["half"]["losses"] < 1e-2 and results["half"]["weights"] < 1e-3

@@ -1,0 +1,113 @@
+"""One of two processes of tests/test_two_processes.py: batches of one here against batches of two alone.
+
+Prints one JSON object on the first process: case -> largest differences.
+"""
+
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+
+from model_utils.config import Config, load_config
+from model_utils.device_adapter import Device, start_device
+
+TINY = "--depths 1,1,1,1 --width 4 --device CPU --num_workers 1 --num_steps_stop 3 --learning_rate 1e-2"
+CASES = {
+    "adversarial": "--input_size 64,40 --input_size_target 64,32 --sync_bn true",
+    "icnet": "--config_path configs/icnet.yaml --base_size 128 --crop_size 64 --count_in iterations --warmup_steps 0 "
+    "--num_steps 200 --sync_bn true --mode eager",
+    "pointrend": "--config_path configs/pointrend.yaml --amp_level O0 --input_size 64,32 --short_sides 48,64 "
+    "--train_points 64 --warmup_steps 0 --mode eager",
+    "half": "--config_path configs/pointrend.yaml --amp_level O2 --loss_scale dynamic --input_size 64,32 "
+    "--short_sides 48,64 --train_points 64 --warmup_steps 0 --mode eager",
+}
+
+
+def main() -> None:
+    """Arguments: the folder of the data."""
+    device = start_device("CPU")
+    alone = Device("CPU", 0, 1)
+    results = {"norm": norm_difference(device)}
+    for name, words in CASES.items():
+        config = load_config([*words.split(), *TINY.split(), "--data_path", sys.argv[1], "--batch_size", "1"])
+        ours, expected = trained(config, device), trained(replace(config, batch_size=2), alone)
+        results[name] = {
+            "losses": float(np.abs(np.array(ours[0]) - np.array(expected[0])).max()),
+            "weights": max(float(np.abs(value - expected[1][key]).max()) for key, value in ours[1].items()),
+            "moved": ours[2],
+        }
+        print(name, results[name], flush=True)
+    if device.is_first:
+        print("RESULT " + json.dumps(results), flush=True)
+
+
+def trained(config: Config, device: Device) -> tuple[list, dict[str, np.ndarray], float]:
+    """Losses of three steps, all weights and statistics after them, and how far the weights went."""
+    from src.build import build_run
+    from src.streams import open_stream
+
+    run = build_run(config, device)
+    for network in run.networks.values():
+        network.set_train(True)
+    before = weights_of(run)
+    stream = open_stream(config, device, 0)
+    losses = [[float(value) for value in run.step([next(stream)]).values()] for _ in range(3)]
+    stream.close()
+    after = weights_of(run)
+    return losses, after, max(float(np.abs(after[key] - before[key]).max()) for key in after if "moving" not in key)
+
+
+def weights_of(run) -> dict[str, np.ndarray]:
+    networks = run.networks.items()
+    return {f"{key}.{name}": p.asnumpy().copy() for key, cell in networks for name, p in cell.parameters_and_names()}
+
+
+def norm_difference(device: Device) -> dict[str, float]:
+    """Synchronised batch norm on a half of the batch against plain batch norm on all of it: output and gradients."""
+    from mindspore import Tensor, nn, ops
+
+    from src.models.sync_norm import synchronise_norms
+
+    rng = np.random.default_rng(0)
+    x, weight = (3 + 2 * rng.normal(size=(2, 5, 6, 7)).astype(np.float32) for _ in range(2))
+    found: dict[str, float] = {}
+    for mode in ("eager", "graph"):
+        results = []
+        for part in (slice(device.rank, device.rank + 1), slice(0, 2)):
+            norm = nn.BatchNorm2d(5, eps=1e-5, momentum=0.9).set_train(True)
+            if part.stop - part.start == 1:
+                synchronise_norms(norm, device.ranks, "CPU")
+            (_, y), (slope, slopes) = norm_gradients(norm, mode == "graph")(Tensor(x[part]), Tensor(weight[part]))
+            results.append((y, slope, slopes, norm.moving_mean, norm.moving_variance))
+        own, joint = results
+        sum_up = ops.AllReduce()
+        mine = slice(device.rank, device.rank + 1)
+        pairs = {
+            "output": (own[0].asnumpy(), joint[0].asnumpy()[mine]),
+            "input": (own[1].asnumpy(), joint[1].asnumpy()[mine]),
+            "gamma": (sum_up(own[2][0]).asnumpy(), joint[2][0].asnumpy()),
+            "beta": (sum_up(own[2][1]).asnumpy(), joint[2][1].asnumpy()),
+            "mean": (own[3].asnumpy(), joint[3].asnumpy()),
+            "variance": (own[4].asnumpy(), joint[4].asnumpy()),
+        }
+        for name, (a, b) in pairs.items():
+            found[f"{mode} {name}"] = float(np.abs(a - b).max() / np.abs(b).max())
+    return found
+
+
+def norm_gradients(norm, compiled: bool):
+    """``(x, factors) -> ((loss, output), (gradient of x, gradients of gamma and beta))``"""
+    import mindspore as ms
+    from mindspore import ops
+
+    def loss(values, factors):
+        y = norm(values)
+        return (ops.square(y) * factors).sum(), y
+
+    gradient = ms.value_and_grad(loss, 0, ms.ParameterTuple(norm.trainable_params()), has_aux=True)
+    return ms.jit(gradient) if compiled else gradient
+
+
+if __name__ == "__main__":
+    main()
