@@ -4,8 +4,8 @@ The logged loss is the mean of the two domains' losses (``methods/adversarial.py
 the domains apart has ln 2 = 0.693 (Vanilla: cross entropy of a coin) or 1/4 (LS: every score one half): chance. Healthy
 losses lie below chance and move. Two states are worth a warning when they last for a whole window of iterations:
 
-- won: the mean is below 5 % of chance (Vanilla 0.035: right with a probability of 97 %). The generator cannot fool it any
-  more, and what it learns from loss_adv says little about the target.
+- won: the mean is below 5 % of chance (Vanilla 0.035: right with a probability of 97 %). The generator cannot fool it
+  any more, and what it learns from loss_adv says little about the target.
 - stuck: the mean distance from chance is below 2 % of chance (Vanilla 0.014). A discriminator against a generator that
   keeps up has the same mean but scatters from image to image; one that scatters so little says the same of every image.
 
@@ -154,5 +154,6 @@ def warning(episode: Episode, watch: DiscriminatorWatch) -> str:
         )
     return (
         f"{since} at chance ({watch.chance:.3f}) {for_long}: the discriminator sees no difference between the domains; "
-        "fine when the validation mIoU is good, otherwise check that both domains are the right folders and raise learning_rate_D"
+        "fine when the validation mIoU is good; otherwise check that source and target are different folders and raise "
+        "learning_rate_D"
     )
