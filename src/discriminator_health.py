@@ -21,6 +21,7 @@ import numpy as np
 
 CHANCE = {"Vanilla": math.log(2), "LS": 0.25}
 WON, STUCK = 0.05, 0.02  # shares of chance
+MEANING = {"won": "always wins", "stuck": "sees no difference"}
 RECOVERED = 2.0  # a state ends beyond this multiple of its threshold, so that one at the border is reported once
 SHORTEST, LONGEST = 100, 1000  # windows in iterations
 
@@ -30,7 +31,7 @@ DISCRIMINATORS = {"d_aux": ("loss_D1", "lambda_adv_target1"), "d_main": ("loss_D
 
 @dataclass
 class Episode:
-    """Iterations ``start`` to ``end`` (None: it lasts) in which discriminator ``name`` was ``won`` or ``stuck``."""
+    """Iterations ``start`` to ``end`` (None: it lasts) in which a discriminator was in a ``state``, won or stuck."""
 
     name: str
     state: str
@@ -138,8 +139,8 @@ class DiscriminatorWatch:
             return f"too short to say: {window.count} of {self.window} iterations"
         mean = f"mean {window.mean:.3f} over the last {self.window} iterations, chance is {self.chance:.3f}"
         if current is None:
-            return f"healthy: {mean}"
-        return f"{current.state} since iteration {current.start}: {mean}"
+            return f"healthy, {mean}"
+        return f"{MEANING[current.state]} since iteration {current.start}, {mean}"
 
 
 def warning(episode: Episode, watch: DiscriminatorWatch) -> str:

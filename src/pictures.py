@@ -127,7 +127,8 @@ def plot_curves(metrics: Path, path: Path) -> None:
 def plot_class_bars(runs: dict[str, dict[str, float | None]], path: Path) -> None:
     """IoU of every class, a bar per run; of two runs also the differences. runs: title -> {class: percent or None}."""
     figure, all_axes = _figure(11, 6 if len(runs) == 2 else 3.8, rows=2 if len(runs) == 2 else 1)
-    axes, names = np.ravel(all_axes)[0], list(next(iter(runs.values())))
+    panels, names = np.ravel(all_axes), list(next(iter(runs.values())))
+    axes = panels[0]
     table = np.array([[np.nan if values[name] is None else values[name] for name in names] for values in runs.values()])
     places, width = np.arange(len(names)), 0.8 / len(runs)
     for number, (title, heights) in enumerate(zip(runs, table, strict=True)):
@@ -136,14 +137,14 @@ def plot_class_bars(runs: dict[str, dict[str, float | None]], path: Path) -> Non
     axes.legend(frameon=False, ncols=min(len(runs), 4), loc="lower right", bbox_to_anchor=(1, 1))
     if len(runs) == 2:
         change = table[1] - table[0]
-        below = np.ravel(all_axes)[1]
-        below.bar(places, change, 0.7, color=np.where(change >= 0, "C2", "C3"))
-        below.axhline(0, color="0.3", lw=0.8)
-        below.set_ylabel("{1} minus {0}\n(points)".format(*runs))
-    for one in np.ravel(all_axes):
-        one.set_xticks(places, names, rotation=45, ha="right")
-        one.grid(axis="y", alpha=0.3)
-        one.set_axisbelow(True)
+        panels[1].bar(places, change, 0.7, color=np.where(change >= 0, "C2", "C3"))
+        panels[1].axhline(0, color="0.3", lw=0.8)
+        panels[1].set_ylabel("{1} minus {0}\n(points)".format(*runs))
+    for panel in panels:
+        panel.set_xticks(places, [])
+        panel.grid(axis="y", alpha=0.3)
+        panel.set_axisbelow(True)
+    panels[-1].set_xticks(places, names, rotation=45, ha="right")
     _save_figure(figure, path)
 
 

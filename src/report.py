@@ -16,7 +16,7 @@ from PIL import Image
 from model_utils.errors import UserError, run
 from model_utils.files import write_json, write_text
 from src.dataset.transforms import read_bgr
-from src.discriminator_health import DISCRIMINATORS, warning
+from src.discriminator_health import DISCRIMINATORS, MEANING, warning
 from src.html_page import Section, chart, folded, heading, number, page, paragraph, photo, table
 from src.pictures import plot_class_bars, plot_confusion, plot_curves, plot_discriminators, plot_snapshots, side_by_side
 from src.run_folder import Evaluation, RunFolder, largest_confusions, read_run, watch_of
@@ -36,11 +36,9 @@ def write_report(output: Path, title: str, runs: list[RunFolder], note: str = ""
             sections += [("Classes", _classes(evaluated, work)), ("Confusion", _confusions(evaluated, work))]
             sections += [("Predictions", _scenes(evaluated, pictures))]
         for one in runs:
-            sections += [
-                (f"Training of {one.title}", _training(one, work)),
-                (f"Snapshots of {one.title}", _snapshots(one, work)),
-                (f"Ranking {one.title}", _ranking(one)),
-            ]
+            of = f": {one.title}" if len(runs) > 1 else ""
+            sections += [(f"Training{of}", _training(one, work)), (f"Snapshots{of}", _snapshots(one, work))]
+            sections += [(f"Ranking{of}", _ranking(one))]
     summary = {name: round(evaluation.result["miou"], 2) for name, evaluation in evaluated.items()}
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -77,18 +75,20 @@ def _facts(one: RunFolder) -> dict[str, str]:
             facts["time of a step"] = (
                 f"{np.median(one.losses['step_s']):.3f} s ({100 * waiting:.0f} % waiting for data)"
             )
-    for key, digits, best in (("miou", 2, np.nanargmax), ("entropy", 4, np.nanargmin)):
+    for key, name, digits, best in (("miou", "mIoU", 2, np.nanargmax), ("entropy", "entropy", 4, np.nanargmin)):
         values = one.validation.get(key, np.empty(0))
         if np.isfinite(values).any():
             k = best(values)
-            facts[f"best {key} while training"] = f"{values[k]:.{digits}f} (at {int(one.validation['iteration'][k])})"
-            facts[f"last {key} while training"] = number(values[-1], digits)
+            facts[f"best {name} while training"] = f"{values[k]:.{digits}f} (at {int(one.validation['iteration'][k])})"
+            facts[f"last {name} while training"] = number(values[-1], digits)
     if one.evaluation:
         result = dict(one.evaluation.result)
         facts["evaluated"] = Path(result.get("checkpoint", one.evaluation.folder)).name
         facts["mIoU"] = number(result.pop("miou"))
         names = {"pixel_accuracy": "pixel accuracy", "mean_entropy": "mean entropy"}
+        is_icnet = one.config.get("network", "icnet") == "icnet"  # the one whose published scores are running means
         scores = {key: value for key, value in result.items() if isinstance(value, int | float)}
+        scores = {key: value for key, value in scores.items() if is_icnet or "running_mean" not in key}
         facts |= {names.get(key, key): number(value, 4 if "entropy" in key else 2) for key, value in scores.items()}
     return facts
 
@@ -140,7 +140,7 @@ def _scenes(evaluated: dict[str, Evaluation], count: int) -> list[str]:
         except UserError:  # the data set has moved: the report does without it
             image = np.full((*next(iter(panels.values())).shape, 3), 235, np.uint8) if panels else None
         if panels:
-            parts.append(photo(side_by_side(image, panels, 480), stem))
+            parts.append(photo(side_by_side(image, panels, max(1400 // (len(panels) + 1), 280)), stem))
     return parts
 
 
@@ -174,12 +174,18 @@ def _discriminators(one: RunFolder, work: Path) -> list[str]:
     parts = [heading("Discriminators"), chart(work / "discriminators.png")]
     for name, verdict in watch.verdicts().items():
         kind = "good" if verdict.startswith("healthy") else "note" if verdict.startswith("too") else "bad"
-        parts.append(paragraph(f"{DISCRIMINATORS[name][0]} is {verdict}.", kind))
+        parts.append(paragraph(f"{DISCRIMINATORS[name][0]}: {verdict}.", kind))
     rows = [
-        (DISCRIMINATORS[e.name][0], e.state, str(e.start), "–" if e.end is None else str(e.end), warning(e, watch))
+        (
+            DISCRIMINATORS[e.name][0],
+            MEANING[e.state],
+            str(e.start),
+            "–" if e.end is None else str(e.end),
+            warning(e, watch),
+        )
         for e in watch.episodes
     ]
-    return parts + ([table(["loss", "state", "from", "to", "meaning"], rows)] if rows else [])
+    return parts + ([table(["loss", "state", "from", "to", ""], rows)] if rows else [])
 
 
 def _snapshots(one: RunFolder, work: Path) -> list[str]:

@@ -26,7 +26,7 @@ def found(watch: DiscriminatorWatch) -> list[tuple]:
 def test_a_discriminator_that_always_wins(loss):
     watch = follow([loss] * 150)
     assert found(watch) == [("d_main", "won", 0, None)]
-    assert watch.verdicts()["d_main"].startswith("won since iteration 0")
+    assert watch.verdicts()["d_main"].startswith("always wins since iteration 0, mean")
     assert watch.verdicts()["d_aux"].startswith("healthy")
 
 

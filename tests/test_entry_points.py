@@ -54,7 +54,7 @@ def test_source_only_then_evaluation_then_scoring_the_folder(world, tmp_path):
     assert len(list((result / "side_by_side").iterdir())) == 2
     call(sys.executable, "-m", "src.report", run)
     before = (run / "report.html").read_text(encoding="utf-8")
-    assert "Training of run" in before and "Classes" not in before
+    assert ">Training</h2>" in before and "Classes" not in before
     call(
         "bash",
         "scripts/run_eval.sh",

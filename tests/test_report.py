@@ -70,9 +70,9 @@ def text_of(page: str) -> str:
 def test_a_training_without_an_evaluation(tmp_path):
     page = page_of(tmp_path / "run", write_training(tmp_path / "run", d_main=0.01))
     text = text_of(page)
-    assert "best miou while training|41.25 (at 100)" in text and "last miou while training|40.00" in text
+    assert "best mIoU while training|41.25 (at 100)" in text and "last mIoU while training|40.00" in text
     assert "iterations|150 of 150" in text and "2.000 s (25 % waiting for data)" in text
-    assert "loss_D2 is won since iteration 0: mean 0.010 over the last 100 iterations, chance is 0.693" in text
+    assert "loss_D2: always wins since iteration 0, mean 0.010 over the last 100 iterations, chance is 0.693" in text
     assert "loss_D1" not in text  # its adversarial loss has no weight
     assert "warning: loss_D2 has been &lt;near&gt; 0" in text
     assert page.count("<img") == 2 and "Classes" not in text
