@@ -140,7 +140,7 @@ def _scenes(evaluated: dict[str, Evaluation], count: int) -> list[str]:
         except UserError:  # the data set has moved: the report does without it
             image = np.full((*next(iter(panels.values())).shape, 3), 235, np.uint8) if panels else None
         if panels:
-            parts.append(photo(side_by_side(image, panels, max(1400 // (len(panels) + 1), 280)), stem))
+            parts.append(photo(side_by_side(image, panels, width=max(1400 // (len(panels) + 1), 280)), stem))
     return parts
 
 
