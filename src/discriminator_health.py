@@ -68,7 +68,7 @@ class _Window:
 
     @property
     def mean(self) -> float:
-        return self._sum / self.count
+        return max(self._sum, 0.0) / self.count  # adding and taking away leaves a rounding error
 
     @property
     def distance(self) -> float:

@@ -15,7 +15,7 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #1e2228; max-width: 72rem; m
 h1 { font-size: 1.7rem; margin-bottom: .2rem } h2 { font-size: 1.3rem; margin-top: 2.6rem }
 h3 { font-size: 1.05rem; margin-top: 1.6rem } nav a { margin-right: 1.1rem; white-space: nowrap }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .6rem 0 }
-th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #d9dde2; overflow-wrap: anywhere }
+th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #d9dde2; overflow-wrap: break-word }
 th:first-child, td:first-child { text-align: left; white-space: nowrap }
 tr.total td { font-weight: 600; border-top: 2px solid #1e2228 }
 img { max-width: 100%; height: auto; display: block; margin: .6rem 0 } .note { color: #59616b }

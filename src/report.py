@@ -16,7 +16,7 @@ from PIL import Image
 from model_utils.errors import UserError, run
 from model_utils.files import write_json, write_text
 from src.dataset.transforms import read_bgr
-from src.discriminator_health import DISCRIMINATORS, MEANING, warning
+from src.discriminator_health import DISCRIMINATORS, MEANING, DiscriminatorWatch, warning
 from src.html_page import Section, chart, folded, heading, number, page, paragraph, photo, table
 from src.pictures import plot_class_bars, plot_confusion, plot_curves, plot_discriminators, plot_snapshots, side_by_side
 from src.run_folder import Evaluation, RunFolder, largest_confusions, read_run, watch_of
@@ -33,8 +33,8 @@ def write_report(output: Path, title: str, runs: list[RunFolder], note: str = ""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         if evaluated:
-            sections += [("Classes", _classes(evaluated, work)), ("Confusion", _confusions(evaluated, work))]
-            sections += [("Predictions", _scenes(evaluated, pictures))]
+            sections += [("Classes", _classes(evaluated, work)), ("Predictions", _scenes(evaluated, pictures))]
+            sections += [("Confusion", _confusions(evaluated, work))]
         for one in runs:
             of = f": {one.title}" if len(runs) > 1 else ""
             sections += [(f"Training{of}", _training(one, work)), (f"Snapshots{of}", _snapshots(one, work))]
@@ -155,10 +155,12 @@ def _training(one: RunFolder, work: Path) -> list[str]:
         (work / "curves.png").unlink(missing_ok=True)
         plot_curves(one.folder / "metrics.csv", work / "curves.png")
         parts += [chart(work / "curves.png")] if (work / "curves.png").is_file() else []
-        parts += _discriminators(one, work)
-    warned = [line for line in one.log if line.startswith("warning: ")]
-    if warned:
-        parts += [heading("Warnings in the log"), *(paragraph(line, "bad") for line in warned)]
+        watch = watch_of(one)
+        parts += _discriminators(one, watch, work) if watch else []
+        warned = [line for line in one.log if line.startswith("warning: ")]
+        warned += [warning(episode, watch) for episode in watch.episodes] if watch else []
+        warned = list(dict.fromkeys(warned))
+        parts += [heading("Warnings"), *(paragraph(line, "bad") for line in warned)] if warned else []
     if one.log:
         parts.append(folded("End of log.txt", "\n".join(one.log[-20:])))
     if one.config:
@@ -166,26 +168,17 @@ def _training(one: RunFolder, work: Path) -> list[str]:
     return parts
 
 
-def _discriminators(one: RunFolder, work: Path) -> list[str]:
-    watch = watch_of(one)
-    if watch is None:
-        return []
+def _discriminators(one: RunFolder, watch: DiscriminatorWatch, work: Path) -> list[str]:
     plot_discriminators(one.losses, watch, work / "discriminators.png")
     parts = [heading("Discriminators"), chart(work / "discriminators.png")]
     for name, verdict in watch.verdicts().items():
         kind = "good" if verdict.startswith("healthy") else "note" if verdict.startswith("too") else "bad"
         parts.append(paragraph(f"{DISCRIMINATORS[name][0]}: {verdict}.", kind))
     rows = [
-        (
-            DISCRIMINATORS[e.name][0],
-            MEANING[e.state],
-            str(e.start),
-            "–" if e.end is None else str(e.end),
-            warning(e, watch),
-        )
+        (DISCRIMINATORS[e.name][0], MEANING[e.state], str(e.start), "–" if e.end is None else str(e.end))
         for e in watch.episodes
     ]
-    return parts + ([table(["loss", "state", "from", "to", ""], rows)] if rows else [])
+    return parts + ([table(["loss", "state", "from", "to"], rows)] if rows else [])
 
 
 def _snapshots(one: RunFolder, work: Path) -> list[str]:
