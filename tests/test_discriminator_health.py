@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from model_utils.config import load_config
 from src.discriminator_health import CHANCE, DiscriminatorWatch, window_of
+from src.training import _discriminator_watch
 
 LN2 = float(np.log(2))
 RNG = np.random.default_rng(0)
@@ -70,3 +72,12 @@ def test_a_short_run_has_no_verdict_and_a_discriminator_without_weight_is_not_wa
     watch.add_all({"iteration": np.arange(200.0), "d_aux": np.zeros(200), "d_main": np.full(200, 0.1)})
     assert watch.episodes == []
     assert [window_of(stop) for stop in (20, 180, 4000, 150000)] == [100, 100, 400, 1000]
+
+
+def test_a_resumed_training_does_not_warn_again(tmp_path):
+    config = load_config(["--num_steps_stop", "1000", "--lambda_adv_target1", "0", "--snapshot_dir", str(tmp_path)])
+    rows = [(i, {"d_aux": 0.0, "d_main": 0.0}) for i in range(400)]
+    assert len(_discriminator_watch(config, tmp_path)(rows)) == 1  # D1's loss has no weight
+    lines = ["iteration,d_aux,d_main", *(f"{i},{x['d_aux']},{x['d_main']}" for i, x in rows)]
+    (tmp_path / "metrics.csv").write_text("\n".join(lines) + "\n")
+    assert _discriminator_watch(config, tmp_path)([(i + 400, x) for i, x in rows]) == []
