@@ -119,7 +119,7 @@ def _csv(rows: list[tuple]) -> str:
 
 
 def read_curve(path: Path) -> dict[str, np.ndarray]:
-    """Columns of a metrics.csv or validation.csv as float arrays."""
-    with path.open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    """Columns of a metrics.csv or validation.csv as float arrays; a row that is being written does not count."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))
     return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else {})}

@@ -9,7 +9,9 @@ from model_utils.errors import UserError
 from model_utils.files import write_json
 from src.build import Run, build_run
 from src.checkpoint import save_weights
+from src.discriminator_health import DISCRIMINATORS, DiscriminatorWatch, window_of
 from src.evaluate import evaluate, make_predictor
+from src.metrics import read_curve
 from src.pictures import plot_curves
 from src.run_log import RunLog, SilentLog
 from src.snapshot import latest_snapshot, load_snapshot, save_snapshot
@@ -50,6 +52,7 @@ def run_training(config: Config, device: Device) -> None:
         evaluate=_evaluator(config, run) if _has_validation(config, device) else None,
         keep_best=_best_keeper(config, run, folder, best),
         plot=plot_curves,
+        watch=_discriminator_watch(config, folder) if device.is_first and config.method == "adversarial" else None,
         last_snapshot=resumed_from,
     )
     schedule = Schedule(
@@ -125,6 +128,15 @@ def _evaluator(config: Config, run: Run) -> Callable[[], dict[str, float]]:
         return {"miou": 100 * result.confusion.mean_iou(), "entropy": result.mean_entropy}
 
     return scores
+
+
+def _discriminator_watch(config: Config, folder: Path) -> Callable:
+    """Warns of discriminators that are of no use; a resumed run knows what was warned of before."""
+    names = [name for name, (_, weight) in DISCRIMINATORS.items() if getattr(config, weight)]
+    watch = DiscriminatorWatch(names, config.gan, window_of(config.num_steps_stop))
+    if (folder / "metrics.csv").is_file():
+        watch.add_all(read_curve(folder / "metrics.csv"))
+    return watch.look
 
 
 def _best_keeper(config: Config, run: Run, folder: Path, best: dict[str, float]) -> Callable:
