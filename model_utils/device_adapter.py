@@ -61,8 +61,10 @@ def start_device(device: str = "auto", *, device_id: int = 0, threads: int = 0, 
     from mindspore import communication
 
     target = _select(ms, device, local_adapter.device_id(device_id))
-    if threads and target == "CPU":
-        ms.runtime.dispatch_threads_num(threads)
+    if target == "CPU":
+        _wait_asleep()
+        if threads:
+            ms.runtime.dispatch_threads_num(threads)
     if deterministic:
         ms.set_deterministic(True)
     if local_adapter.device_num() == 1:
@@ -96,8 +98,6 @@ def _select(ms, device: str, device_id: int) -> str:
         logging.disable(logging.ERROR)  # probing for a missing driver logs a page of errors
         try:
             ms.set_device(target) if target == "CPU" else ms.set_device(target, device_id)
-            if target == "CPU":
-                _wait_asleep()
             return target
         except RuntimeError as error:
             if "Unsupported device target" in str(error):  # the only way to learn that a backend is not there
