@@ -63,6 +63,7 @@ def score(config: Config, device: Device) -> None:
     extra = {"checkpoint": config.restore_from, "mean_entropy": result.mean_entropy, **more, **found}
     if classes.part:
         extra[f"miou_{len(classes.part)}"] = 100 * result.confusion.mean_iou(classes.part)
+    extra["colors"] = {name: classes.palette[k].tolist() for k, name in enumerate(classes.names)}
     write_scores(folder.root, result.confusion, classes.names, {**extra, "images": folder.images})
     plot_confusion(result.confusion.counts, classes.names, folder.root / "confusion.png")
     _print_scores(config, classes, result, more, found)

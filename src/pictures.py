@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from src.dataset.labels import CITYSCAPES, IGNORE, Classes
+from src.dataset.samples import flat_name
 from src.metrics import read_curve
 
 INK, PAPER = (30, 34, 40), (255, 255, 255)
@@ -176,8 +177,9 @@ def plot_ranking(folder: Path, ranked: list[tuple[str, Path, float]], easy: int)
         for column, (name, image, score) in enumerate(items):
             x, y = column * (width + 6), row * (row_height + 10)
             draw.text((x + 2, y + 3), f"{title} {column + 1}: {score:.4f}", INK, font)
-            stem = Path(name).stem
-            files = (image, folder / "color_masks" / f"{stem}_color.png", folder / "entropy" / f"{stem}.png")
+            file = flat_name(name)
+            color = f"{Path(file).stem}_color.png"
+            files = (image, folder / "color_masks" / color, folder / "entropy" / file)
             for place, path in enumerate(files):
                 with Image.open(path) as picture:
                     small = picture.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)

@@ -25,7 +25,7 @@ from PIL import Image
 from model_utils.errors import UserError
 from model_utils.files import read_json, write_json, write_text
 from src.dataset.labels import ALL_IDS, CITYSCAPES, Classes
-from src.dataset.samples import Sample, keep_pairs
+from src.dataset.samples import Sample, flat_name, keep_pairs
 from src.dataset.transforms import Size
 from src.methods.entropy_rank import EntropyScore, final_scores, split
 from src.pictures import heat_map, plot_ranking, save_image, save_prediction
@@ -102,15 +102,10 @@ def score_images(
             pending.result()
 
 
-def _file_of(name: str) -> str:
-    """Pseudo labels are PNG files whatever the images are."""
-    return f"{Path(name).stem}.png"
-
-
 def _write_image(
     folder: Path, name: str, row: str, part, train_ids: np.ndarray, entropy_map: np.ndarray, classes: Classes
 ) -> None:
-    file = _file_of(name)
+    file = flat_name(name)
     try:
         save_prediction(folder / MASKS, file, train_ids.astype(np.uint8), classes)
         save_image(heat_map(entropy_map[::2, ::2]), folder / "entropy" / file)
@@ -126,7 +121,7 @@ def scored(folder: Path) -> dict[str, tuple[float, int]]:
     for part in sorted(folder.glob("part_*.csv")):
         for line in part.read_text(encoding="utf-8").splitlines(keepends=True):
             values = line.rstrip("\n").rsplit(",", 2)
-            if line.endswith("\n") and len(values) == 3 and (folder / MASKS / _file_of(values[0])).is_file():
+            if line.endswith("\n") and len(values) == 3 and (folder / MASKS / flat_name(values[0])).is_file():
                 rows[values[0]] = float(values[1]), int(values[2])
     return rows
 
@@ -170,7 +165,7 @@ def list_pseudo_labels(folder: Path, images: list[Sample]) -> list[Sample]:
     """
     size = read_ranking(folder)["model"]["size"]
     masks = folder / MASKS
-    samples = [Sample(sample.name, sample.image, masks / _file_of(sample.name), ALL_IDS) for sample in images]
+    samples = [Sample(sample.name, sample.image, masks / flat_name(sample.name), ALL_IDS) for sample in images]
     for sample in keep_pairs(samples, "fail"):
         with Image.open(sample.label) as mask:
             if list(mask.size[::-1]) != size:

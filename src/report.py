@@ -16,6 +16,8 @@ from PIL import Image
 
 from model_utils.errors import UserError, run
 from model_utils.files import write_json, write_text
+from src.dataset.labels import make_classes
+from src.dataset.samples import flat_name
 from src.dataset.transforms import read_bgr
 from src.pictures import plot_class_bars, save_image, side_by_side
 
@@ -82,15 +84,17 @@ def _cell(value: float | None) -> str:
 def _scenes(output: Path, runs: dict[str, Path], results: dict[str, dict], count: int) -> list[Path]:
     """Side-by-sides of image, label and every run's prediction."""
     paths = []
-    for number, entry in enumerate(next(iter(results.values()))["images"][:count]):
+    first = next(iter(results.values()))
+    classes = make_classes(list(first["iou"]), first.get("colors", {}), [])
+    for number, entry in enumerate(first["images"][:count]):
         image = np.ascontiguousarray(read_bgr(Path(entry["image"]))[:, :, ::-1])
         panels = {}
         for name, folder in runs.items():
-            stem = Path(entry["image"]).stem
-            panels.setdefault("label", np.asarray(Image.open(folder / "result" / "labels" / f"{stem}.png")))
-            panels[name] = np.asarray(Image.open(folder / "result" / "cityscapes" / f"{stem}.png"))
+            file = flat_name(entry["name"])
+            panels.setdefault("label", np.asarray(Image.open(folder / "result" / "labels" / file)))
+            panels[name] = np.asarray(Image.open(folder / "result" / "cityscapes" / file))
         paths.append(output / "scenes" / f"{number:02d}.png")
-        save_image(side_by_side(image, panels, 480), paths[-1])
+        save_image(side_by_side(image, panels, classes, 480), paths[-1])
     return paths
 
 

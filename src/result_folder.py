@@ -11,7 +11,7 @@ from PIL import Image
 
 from model_utils.errors import UserError
 from src.dataset.labels import CITYSCAPES, Classes
-from src.dataset.samples import Sample
+from src.dataset.samples import Sample, flat_name
 from src.dataset.transforms import read_bgr
 from src.pictures import overlay, save_image, save_prediction, side_by_side
 
@@ -31,7 +31,7 @@ class ResultFolder:
 
     def add(self, number: int, sample: Sample, label: np.ndarray | None, guess: np.ndarray) -> None:
         """Writes the files of one image; guess and label are trainIds of the same size."""
-        name = f"{Path(sample.name).stem}.png"
+        name = flat_name(sample.name)
         save_prediction(self.root / "cityscapes", name, guess, self._classes)
         self.images.append({"name": sample.name, "image": str(sample.image)})
         if number >= self._max_pictures:

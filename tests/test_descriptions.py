@@ -13,7 +13,8 @@ from model_utils.errors import UserError
 from src.dataset.check import main as check
 from src.dataset.description import BUILT_IN, list_samples, load_description
 from src.dataset.labels import CLASS_NAMES, LABEL_ID, TRAIN_ID, make_classes
-from src.dataset.transforms import load_label
+from src.dataset.samples import flat_name
+from src.dataset.transforms import load_label, read_bgr
 from src.domains import classes_of
 from src.metrics import Confusion
 from tests.helpers import TINY, call
@@ -194,6 +195,21 @@ def test_wrong_descriptions(tmp_path, change, message):
         load_description(str(path))
 
 
+def test_names_of_what_is_made_of_a_sample_stay_apart():
+    assert flat_name("aachen/aachen_000000_000019_leftImg8bit.png") == "aachen_000000_000019_leftImg8bit.png"
+    assert flat_name("00001.png") == "00001.png"
+    assert flat_name("Rome/Images/Test/pano_1.jpg") == "Rome_Images_Test_pano_1.png"
+
+
+def test_a_truncated_jpeg_is_damaged(tmp_path):
+    path = tmp_path / "a.jpg"
+    write_image(path, (60, 80))
+    assert read_bgr(path).shape == (60, 80, 3)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(UserError, match=r"a\.jpg: is damaged"):
+        read_bgr(path)
+
+
 def test_wrong_files(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text(json.dumps(GOOD), encoding="utf-8")
@@ -271,6 +287,7 @@ def test_own_data_from_check_to_prediction(lanes, tmp_path, capsys):
     assert "===>background:" in printed and "===>lane:" in printed
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
     assert list(result["iou"]) == ["background", "lane"]
+    assert result["colors"] == {"background": [60, 60, 60], "lane": [255, 200, 0]}
     colors = set()
     for number, (height, width) in enumerate([(40, 64), (48, 50), (30, 90)]):
         with Image.open(out / "cityscapes" / f"{number}.png") as guess:

@@ -1,7 +1,7 @@
 """What every data set is made of: samples, list files, and pairs with a missing half."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -20,6 +20,17 @@ class Sample:
     image: Path
     label: Path | None
     table: np.ndarray = field(default_factory=lambda: TRAIN_ID, repr=False, compare=False)
+
+
+def flat_name(name: str) -> str:
+    """PNG file name for what is made of a sample: its own where that begins with its folder's, as Cityscapes' do.
+
+    Others get their folders in front, so that ``Rome/1.png`` and ``Rio/1.png`` stay apart.
+    """
+    path = PurePosixPath(name)
+    is_unique = not path.parent.name or path.stem.startswith(f"{path.parent.name}_")
+    stem = path.stem if is_unique else "_".join(path.with_suffix("").parts)
+    return f"{stem}.png"
 
 
 def read_list(list_file: Path, folder: Path) -> list[str]:

@@ -39,9 +39,13 @@ def read_bgr(path: Path) -> np.ndarray:
 
 
 def _is_whole(data: np.ndarray) -> bool:
-    """A PNG must end with its end mark: OpenCV returns a half-decoded truncated file as if it were whole."""
-    is_png = data[:8].tobytes() == b"\x89PNG\r\n\x1a\n"
-    return not is_png or b"IEND" in data[-16:].tobytes()
+    """A file must hold its end mark: OpenCV returns a half-decoded truncated one as if it were whole."""
+    if data[:8].tobytes() == b"\x89PNG\r\n\x1a\n":
+        return b"IEND" in data[-16:].tobytes()
+    if data[:2].tobytes() == b"\xff\xd8":  # JPEG: an end mark after the start of the last scan
+        content = data.tobytes()
+        return content.rfind(b"\xff\xd9") > content.rfind(b"\xff\xda")
+    return True
 
 
 def resize_bicubic(image: np.ndarray, size: Size) -> np.ndarray:
