@@ -44,16 +44,16 @@ def target_of(config: Config) -> Domain:
 def classes_of(config: Config) -> Classes:
     """The classes of the key ``classes`` or, when it is empty, those that both data sets know, in the source's order.
 
-    Where one labelled domain, the target, is all that is used, they are its own.
+    A target without labels knows all of them. Where it is the only labelled domain, they are the target's own.
 
     Raises:
         UserError: a class that a data set does not know, no common class, or another number than ``num_classes``.
     """
     used = [load_description(config.target_dataset, "target_dataset")]
     if config.method != "supervised" or config.labelled_domain == "source":
-        used.insert(0, load_description(config.source_dataset, "source_dataset"))
+        used = [load_description(config.source_dataset, "source_dataset"), *(used if used[0].labels else [])]
     first, sets = used[0], list(dict.fromkeys(description.name for description in used))
-    names = [name.strip() for name in config.classes.split(",") if name.strip()]
+    names = list(dict.fromkeys(name.strip() for name in config.classes.split(",") if name.strip()))
     for description in used if names else []:
         for name in names:
             if name not in description.classes:

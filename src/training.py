@@ -115,7 +115,8 @@ def _remove_old(folder: Path, prefix: str, keep: int) -> None:
 
 def _has_validation(config: Config, device: Device) -> bool:
     """Evaluation while training needs a validation split, and is the first process's work."""
-    return bool(config.eval_every) and device.is_first and target_of(config).root.is_dir()
+    target = target_of(config)
+    return bool(config.eval_every) and device.is_first and bool(target.description.labels) and target.root.is_dir()
 
 
 def _evaluator(config: Config, run: Run) -> Callable[[], dict[str, float]]:

@@ -15,7 +15,7 @@ from src.dataset.description import BUILT_IN, list_samples, load_description
 from src.dataset.labels import CLASS_NAMES, LABEL_ID, TRAIN_ID, make_classes
 from src.dataset.samples import flat_name
 from src.dataset.transforms import load_label, read_bgr
-from src.domains import classes_of
+from src.domains import classes_of, target_of
 from src.metrics import Confusion
 from tests.helpers import TINY, call
 
@@ -179,11 +179,17 @@ GOOD = {"images": "images/{split}/*.png", "labels": "masks/{split}/*.png", "clas
         ({"stored": "32 bit"}, "stored must be one of 8 bit, 16 bit, colors, not '32 bit'"),
         ({"classes": "cityscape ids"}, "classes must be lines of"),
         ({"classes": {"lane": 256}}, "class lane must be ids from 0 to 255, not 256"),
-        ({"classes": {"lane": 1, "road": 1}}, "1 stands for two classes"),
+        ({"classes": {"lane": 1, "road": [0, 1]}}, "a value stands for two classes"),
         ({"stored": "colors"}, r"class lane must be \[red, green, blue\]"),
         ({"colors": {"line": [1, 2, 3]}}, r"'line' is none of its classes \(lane\)"),
         ({"colors": {"lane": "red"}}, r"color of lane must be \[red, green, blue\]"),
+        ({"colors": ["lane"]}, "colors must be lines of"),
+        ({"splits": "train"}, "splits must be lines of"),
+        ({"mean_without": "line"}, "'line' is none of its classes"),
         ({"labels": "masks/*/*.png"}, "labels at most as many"),
+        ({"images": "images/a.png"}, "images need a"),
+        ({"images": "/data/*.png"}, "must lie below the data set's folder"),
+        ({"images": "**/*.png"}, "have no wildcard but"),
         ({"images": ["a/*", "b/*"], "labels": ["c/*", "d/*", "e/*"]}, "one for each of images"),
         ({"ignore": "others"}, "ignore must be ids"),
     ],
@@ -302,6 +308,18 @@ def test_own_data_from_check_to_prediction(lanes, tmp_path, capsys):
     for number in range(3):
         ours = np.asarray(Image.open(tmp_path / f"predicted/train_ids/{number}.png"))
         np.testing.assert_array_equal(ours, np.asarray(Image.open(out / f"cityscapes/{number}.png")))
+
+
+def test_a_target_without_labels(world, tmp_path, capsys):
+    (tmp_path / "mine.yaml").write_text("images: '*.jpg'\n", encoding="utf-8")
+    write_image(tmp_path / "mine" / "1.jpg")
+    words = ["--target_dataset", tmp_path / "mine.yaml", "--data_path", tmp_path, "--data_dir", world / "GTA5"]
+    words = [str(word) for word in words]
+    assert classes_of(config_of(*words)).names == tuple(CLASS_NAMES)
+    assert check([*words, "--result_dir", str(tmp_path / "check")]) == 0
+    assert "target train: 1 images (8x6: 1)" in capsys.readouterr().out
+    with pytest.raises(UserError, match="mine has no labels to learn from"):
+        target_of(config_of(*words)).samples("val")
 
 
 def test_the_scripts_name_what_does_not_fit(lanes, tmp_path):

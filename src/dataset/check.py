@@ -101,7 +101,8 @@ def parts_of(config: Config) -> dict[str, tuple[list[Sample], str]]:
     if two_domains or config.labelled_domain == "target":
         options = {"with_labels": not two_domains}
         parts[f"target {config.set}"] = _pairs(target_of(config).samples, config.set, target, **options)
-    parts[f"target {config.eval_set}"] = _pairs(target_of(config).samples, config.eval_set)
+    if target_of(config).description.labels:
+        parts[f"target {config.eval_set}"] = _pairs(target_of(config).samples, config.eval_set)
     return parts
 
 

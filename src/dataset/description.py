@@ -34,6 +34,7 @@ class Description:
         images: patterns below the data set's folder; the first one that finds a file counts. ``{split}`` is the split,
             a ``*`` anything within one name. What stands before the first ``*`` is what names in list files start from.
         labels: one pattern for all of ``images`` or one for each; its k-th ``*`` is what the image's k-th one was.
+            Empty for a target without labels, which then needs no ``classes``.
         splits: train, val, ... -> what the files call them.
         stored: what label files hold: ``8 bit`` ids (or a palette's indices), ``16 bit`` ids in the first channel, or
             ``colors``.
@@ -83,7 +84,7 @@ def load_description(text: str, key: str = "data set") -> Description:
             near = difflib.get_close_matches(str(name), KEYS, 1, 0.5)
             hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(KEYS)}"
             raise UserError(f"{path}: unknown key '{name}'; {hint}")
-    for name in ("images", "classes"):
+    for name in ("images", "classes") if raw.get("labels") else ("images",):
         if not raw.get(name):
             raise UserError(f"{path}: key '{name}' is missing")
     return _description(path, raw)
@@ -93,44 +94,60 @@ def _description(path: Path, raw: dict[str, Any]) -> Description:
     stored = str(raw.get("stored", "8 bit"))
     if stored not in STORED:
         raise UserError(f"{path}: stored must be one of {', '.join(STORED)}, not '{stored}'")
-    classes, ignore = raw["classes"], raw.get("ignore", [])
+    classes, ignore = raw.get("classes") or {}, raw.get("ignore") or []
     if isinstance(classes, str) and classes in SHARED:
         classes, more = SHARED[classes]
-        ignore = ignore if ignore == "rest" else [*(ignore or []), *more]
+        ignore = ignore if ignore == "rest" else [*ignore, *more]
     if not isinstance(classes, dict):
         raise UserError(f"{path}: classes must be lines of 'name: id' or one of {', '.join(SHARED)}")
     classes = {str(name): _values(value, stored, f"{path}: class {name}") for name, value in classes.items()}
-    found = [tuple(v) if isinstance(v, list) else v for values in classes.values() for v in values]
-    twice = sorted({value for value in found if found.count(value) > 1})
-    if twice:
-        raise UserError(f"{path}: {twice[0]} stands for two classes; remove one")
+    numbers = [_number(value) for values in classes.values() for value in values]
+    if len(set(numbers)) < len(numbers):
+        raise UserError(f"{path}: a value stands for two classes; remove one of {classes}")
     if len(classes) > UNKNOWN:
         raise UserError(f"{path}: has {len(classes)} classes; {UNKNOWN} is the most")
-    colors = raw.get("colors") or {}
-    for name in (*colors, *(raw.get("mean_without") or [])):
+    colors, splits = _mapping(path, raw, "colors"), _mapping(path, raw, "splits")
+    mean_without = _texts(raw.get("mean_without"))
+    for name in (*colors, *mean_without):
         if name not in classes:
             raise UserError(f"{path}: '{name}' is none of its classes ({', '.join(classes)})")
-    for name, color in colors.items():
-        _values(color, "colors", f"{path}: color of {name}")
-    images, labels = _texts(raw["images"]), _texts(raw.get("labels"))
-    if labels and len(labels) not in (1, len(images)):
-        raise UserError(f"{path}: labels must be one pattern, or one for each of images")
-    labels = labels * len(images) if len(labels) == 1 else labels
-    for image, label in zip(images, labels, strict=False):
-        if "**" in image or "**" in label or label.count("*") > image.count("*") or "*" not in image:
-            raise UserError(f"{path}: images need a '*' for what changes, and labels at most as many: {image}, {label}")
+    images, labels = _patterns(path, raw)
     return Description(
         path.stem,
         str(raw.get("folder") or path.stem),
         images,
         labels,
-        {str(name): str(value) for name, value in (raw.get("splits") or {}).items()},
+        {name: str(value) for name, value in splits.items()},
         stored,
         classes,
-        None if ignore == "rest" else _values(ignore or [], stored, f"{path}: ignore"),
-        {name: tuple(color) for name, color in colors.items()},
-        list(raw.get("mean_without") or []),
+        None if ignore == "rest" else _values(ignore, stored, f"{path}: ignore"),
+        {name: tuple(_values(value, "colors", f"{path}: color of {name}")[0]) for name, value in colors.items()},
+        mean_without,
     )
+
+
+def _patterns(path: Path, raw: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Those of images and, as many or none, those of labels."""
+    images, labels = _texts(raw["images"]), _texts(raw.get("labels"))
+    if labels and len(labels) not in (1, len(images)):
+        raise UserError(f"{path}: labels must be one pattern, or one for each of images")
+    labels = labels * len(images) if len(labels) == 1 else labels
+    for pattern in (*images, *labels):
+        if pattern.startswith("/") or re.search(r"\*\*|[?\[\\]", pattern):
+            raise UserError(
+                f"{path}: {pattern} must lie below the data set's folder and have no wildcard but single '*'"
+            )
+    for image, label in zip(images, labels or [""] * len(images), strict=True):
+        if "*" not in image or label.count("*") > image.count("*"):
+            raise UserError(f"{path}: images need a '*' for what changes, and labels at most as many: {image}, {label}")
+    return images, labels
+
+
+def _mapping(path: Path, raw: dict[str, Any], key: str) -> dict[str, Any]:
+    value = raw.get(key) or {}
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: {key} must be lines of 'name: value', not {value}")
+    return {str(name): item for name, item in value.items()}
 
 
 def _texts(value: Any) -> list[str]:
@@ -138,7 +155,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _values(value: Any, stored: str, where: str) -> list:
-    """One value or several as a list."""
+    """One value or several, as a list."""
     if stored == "colors":
         values = [value] if isinstance(value, list) and value and not isinstance(value[0], list) else value
         fit = isinstance(values, list) and all(
@@ -189,7 +206,7 @@ def list_samples(
     if not with_labels:
         return [Sample(name, folder / name, None) for name in found]
     if not labels:
-        raise UserError(f"{description.name}: its description has no labels; add the key, or use it as a target only")
+        raise UserError(f"{description.name} has no labels to learn from or to compare with; describe them")
     label_folder = base / labels[: f"{labels}*".index("*")].rpartition("/")[0]
     if not label_folder.is_dir():
         raise UserError(_no_folder(description, split, "labels", label_folder, key))
@@ -198,7 +215,7 @@ def list_samples(
     samples = []
     for name in found:
         match = stars.fullmatch(name)
-        if not match:
+        if not match:  # only a list file's name can be another
             raise UserError(f"list file {list_file}: {name} is not of the form {pattern}; correct the list")
         parts = iter(match.groups())
         label = "".join(next(parts) if part == "*" else part for part in re.split(r"(\*)", labels))
