@@ -41,9 +41,9 @@ class Confusion:
         union = self.counts.sum(1) + self.outside + self.counts.sum(0) - hits
         return np.divide(hits, union, out=np.full(self.classes, np.nan), where=union > 0)
 
-    def mean_iou(self) -> float:
-        """Mean over the classes that occur, in 0..1; NaN when there are none."""
-        values = self.iou()
+    def mean_iou(self, only: list[int] | None = None) -> float:
+        """Mean over the classes that occur (those of ``only``), in 0..1; NaN when there are none."""
+        values = self.iou() if only is None else self.iou()[only]
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
     def pixel_accuracy(self) -> float:

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from src.dataset.labels import CLASS_NAMES, IGNORE, PALETTE, colorize
+from src.dataset.labels import CITYSCAPES, IGNORE, Classes
+from src.dataset.samples import flat_name
 from src.discriminator_health import DISCRIMINATORS, WON, DiscriminatorWatch
 from src.metrics import read_curve
 
@@ -21,9 +22,11 @@ def save_image(picture: Image.Image, path: Path) -> None:
     temporary.replace(path)
 
 
-def overlay(image: np.ndarray, train_ids: np.ndarray, strength: float = 0.55) -> np.ndarray:
+def overlay(
+    image: np.ndarray, train_ids: np.ndarray, classes: Classes = CITYSCAPES, strength: float = 0.55
+) -> np.ndarray:
     """Colours over the image (H, W, 3) uint8 RGB; ignored pixels stay as they are."""
-    mixed = (1 - strength) * image + strength * colorize(train_ids)
+    mixed = (1 - strength) * image + strength * classes.colorize(train_ids)
     return np.where((train_ids == IGNORE)[:, :, None], image, mixed).astype(np.uint8)
 
 
@@ -33,21 +36,23 @@ def heat_map(values: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(bgr[:, :, ::-1]))
 
 
-def save_prediction(folder: Path, name: str, guess: np.ndarray) -> None:
+def save_prediction(folder: Path, name: str, guess: np.ndarray, classes: Classes = CITYSCAPES) -> None:
     """``NAME.png`` with trainIds (mode L) and ``NAME_color.png``, as AdaptSegNet names them."""
     stem = Path(name).stem
     save_image(Image.fromarray(guess), folder / f"{stem}.png")
-    save_image(Image.fromarray(colorize(guess)), folder / f"{stem}_color.png")
+    save_image(Image.fromarray(classes.colorize(guess)), folder / f"{stem}_color.png")
 
 
-def side_by_side(image: np.ndarray, panels: dict[str, np.ndarray], width: int = 640) -> Image.Image:
+def side_by_side(
+    image: np.ndarray, panels: dict[str, np.ndarray], classes: Classes = CITYSCAPES, width: int = 640
+) -> Image.Image:
     """The image, one coloured panel per entry (trainIds, (H, W)) with its title, and a legend of their classes."""
     height = round(width * image.shape[0] / image.shape[1])
     pictures = {"image": Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)}
     for title, train_ids in panels.items():
-        pictures[title] = Image.fromarray(colorize(train_ids)).resize((width, height), Image.Resampling.NEAREST)
-    present = sorted({int(k) for ids in panels.values() for k in np.unique(ids) if k < len(CLASS_NAMES)})
-    legend = _legend(present, len(pictures) * (width + 8) - 8)
+        pictures[title] = Image.fromarray(classes.colorize(train_ids)).resize((width, height), Image.Resampling.NEAREST)
+    present = sorted({int(k) for ids in panels.values() for k in np.unique(ids) if k < len(classes.names)})
+    legend = _legend(present, classes, len(pictures) * (width + 8) - 8)
     canvas = Image.new("RGB", (legend.width, height + 26 + legend.height), PAPER)
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(15)
     for column, (title, picture) in enumerate(pictures.items()):
@@ -57,16 +62,16 @@ def side_by_side(image: np.ndarray, panels: dict[str, np.ndarray], width: int = 
     return canvas
 
 
-def _legend(classes: list[int], width: int) -> Image.Image:
+def _legend(present: list[int], classes: Classes, width: int) -> Image.Image:
     cell = 118
     columns = max(width // cell, 1)
-    rows = -(-len(classes) // columns)
+    rows = -(-len(present) // columns)
     legend = Image.new("RGB", (width, 24 * rows + 6), PAPER)
     draw, font = ImageDraw.Draw(legend), ImageFont.load_default(13)
-    for place, k in enumerate(classes):
+    for place, k in enumerate(present):
         x, y = place % columns * cell + 4, place // columns * 24 + 6
-        draw.rectangle((x, y, x + 20, y + 14), tuple(PALETTE[k].tolist()), INK)
-        draw.text((x + 26, y - 1), CLASS_NAMES[k], INK, font)
+        draw.rectangle((x, y, x + 20, y + 14), tuple(classes.palette[k].tolist()), INK)
+        draw.text((x + 26, y - 1), classes.names[k], INK, font)
     return legend
 
 
@@ -210,8 +215,9 @@ def plot_ranking(folder: Path, ranked: list[tuple[str, Path, float]], easy: int)
         for column, (name, image, score) in enumerate(items):
             x, y = column * (width + 6), row * (row_height + 10)
             draw.text((x + 2, y + 3), f"{title} {column + 1}: {score:.4f}", INK, font)
-            stem = Path(name).stem
-            files = (image, folder / "color_masks" / f"{stem}_color.png", folder / "entropy" / f"{stem}.png")
+            file = flat_name(name)
+            color = f"{Path(file).stem}_color.png"
+            files = (image, folder / "color_masks" / color, folder / "entropy" / file)
             for place, path in enumerate(files):
                 with Image.open(path) as picture:
                     small = picture.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
@@ -219,14 +225,15 @@ def plot_ranking(folder: Path, ranked: list[tuple[str, Path, float]], easy: int)
     save_image(canvas, folder / "contact_sheet.png")
 
 
-def plot_frequencies(pixels: np.ndarray, names: list[str], title: str, path: Path) -> None:
+def plot_frequencies(pixels: np.ndarray, classes: Classes, title: str, path: Path) -> None:
     """Share of the labelled pixels of every class, on a logarithmic scale, in the classes' colours."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure, axes = _figure(9, 3.6)
     share = 100 * pixels / max(pixels.sum(), 1)
-    axes.bar(range(len(names)), np.maximum(share, 1e-4), color=PALETTE[: len(names)] / 255, edgecolor="0.3")
+    places = range(len(classes.names))
+    axes.bar(places, np.maximum(share, 1e-4), color=classes.palette[places] / 255, edgecolor="0.3")
     axes.set_yscale("log")
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_xticks(places, classes.names, rotation=45, ha="right")
     axes.set_ylabel("labelled pixels (%)")
     axes.set_title(title)
     axes.grid(axis="y", alpha=0.3)

@@ -15,6 +15,8 @@ from PIL import Image
 
 from model_utils.errors import UserError, run
 from model_utils.files import write_json, write_text
+from src.dataset.labels import make_classes
+from src.dataset.samples import flat_name
 from src.dataset.transforms import read_bgr
 from src.discriminator_health import DISCRIMINATORS, MEANING, DiscriminatorWatch, warning
 from src.html_page import Section, chart, folded, heading, number, page, paragraph, photo, table
@@ -125,12 +127,13 @@ def _confusions(evaluated: dict[str, Evaluation], work: Path) -> list[str]:
 def _scenes(evaluated: dict[str, Evaluation], count: int) -> list[str]:
     """Side-by-sides of image, label and every run's prediction, of the first images that all runs have predicted."""
     lists = [{entry["name"]: entry["image"] for entry in one.result.get("images", [])} for one in evaluated.values()]
+    first = next(iter(evaluated.values()))
+    classes = make_classes(list(first.iou), first.result.get("colors", {}), [])
     parts = []
     for name in [name for name in lists[0] if all(name in others for others in lists)][:count]:
-        stem = Path(name).stem
-        panels = {}
+        file, panels = flat_name(name), {}
         for title, one in evaluated.items():
-            label, guess = one.folder / "labels" / f"{stem}.png", one.folder / "cityscapes" / f"{stem}.png"
+            label, guess = one.folder / "labels" / file, one.folder / "cityscapes" / file
             if label.is_file() and "label" not in panels:
                 panels = {"label": _train_ids(label), **panels}
             if guess.is_file():
@@ -140,7 +143,8 @@ def _scenes(evaluated: dict[str, Evaluation], count: int) -> list[str]:
         except UserError:  # the data set has moved: the report does without it
             image = np.full((*next(iter(panels.values())).shape, 3), 235, np.uint8) if panels else None
         if panels:
-            parts.append(photo(side_by_side(image, panels, width=max(1400 // (len(panels) + 1), 280)), stem))
+            width = max(1400 // (len(panels) + 1), 280)
+            parts.append(photo(side_by_side(image, panels, classes, width), Path(file).stem))
     return parts
 
 

@@ -10,6 +10,7 @@ from model_utils.files import write_json
 from src.build import Run, build_run
 from src.checkpoint import save_weights
 from src.discriminator_health import DISCRIMINATORS, DiscriminatorWatch, window_of
+from src.domains import classes_of, target_of
 from src.evaluate import evaluate, make_predictor
 from src.metrics import read_curve
 from src.pictures import plot_curves
@@ -28,6 +29,7 @@ def run_training(config: Config, device: Device) -> None:
     Raises:
         UserError: the folder cannot be written, the snapshot does not fit, or a loss is not finite.
     """
+    classes_of(config)  # refuses what does not fit together before anything is built
     config = in_iterations(config, device)
     run = build_run(config, device)
     folder = Path(config.snapshot_dir)
@@ -116,7 +118,8 @@ def _remove_old(folder: Path, prefix: str, keep: int) -> None:
 
 def _has_validation(config: Config, device: Device) -> bool:
     """Evaluation while training needs a validation split, and is the first process's work."""
-    return bool(config.eval_every) and device.is_first and config.target_root.is_dir()
+    target = target_of(config)
+    return bool(config.eval_every) and device.is_first and bool(target.description.labels) and target.root.is_dir()
 
 
 def _evaluator(config: Config, run: Run) -> Callable[[], dict[str, float]]:
