@@ -23,10 +23,11 @@ def main(argv: list[str] | None = None) -> None:
     print(describe(device, config.mode), flush=True)
     from src.build import build_network, restored
     from src.deploy import DEPLOYMENTS
+    from src.domains import classes_of
     from src.predict import Predictor, checkpoint_forward, exported_forward, list_inputs, predict_all
     from src.streams import TO_INPUT
 
-    inputs = list_inputs(options.source)
+    inputs, classes = list_inputs(options.source), classes_of(config)
     weights, deployment, size = Path(options.restore_from), DEPLOYMENTS[config.network], config.input_size_target
     if weights.suffix in (".onnx", ".mindir"):
         if not weights.is_file():
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
         forward = checkpoint_forward(restored(build_network(config), options.restore_from), config.mode == "graph")
     root = options.source if options.source.is_dir() else options.source.parent
     predictor = Predictor(forward, TO_INPUT[config.network], size, deployment.align_corners)
-    count = predict_all(predictor, inputs, root, options.result_dir)
+    count = predict_all(predictor, inputs, root, options.result_dir, classes)
     print(f"{count} images; written to {options.result_dir}")
 
 

@@ -36,12 +36,16 @@ class Config:
     lambda_ent_target2: float
     label_resize: Literal["nearest", "original"]
 
+    source_dataset: str
+    target_dataset: str
+    classes: str
     data_path: str
     data_dir: str
     data_dir_target: str
     data_list: str
     data_list_target: str
     ranking_dir: str
+    source_set: str
     set: str
     eval_set: str
     labelled_domain: Literal["source", "target"]
@@ -117,16 +121,6 @@ class Config:
     normalize_rare: bool
 
     @property
-    def source_root(self) -> Path:
-        """GTA5's folder."""
-        return Path(self.data_dir or Path(self.data_path) / "GTA5")
-
-    @property
-    def target_root(self) -> Path:
-        """Cityscapes' folder."""
-        return Path(self.data_dir_target or Path(self.data_path) / "Cityscapes")
-
-    @property
     def fixed_loss_scale(self) -> float | None:
         """The number in ``loss_scale``; None when it is dynamic."""
         return None if self.loss_scale == "dynamic" else float(self.loss_scale)
@@ -147,7 +141,6 @@ POSITIVE = [
     "num_workers",
     "input_size",
     "input_size_target",
-    "output_size",
     "base_size",
     "crop_size",
     "heads_factor",
@@ -170,6 +163,7 @@ NOT_NEGATIVE = [
     "weight_decay",
     "power",
     "warmup_steps",
+    "output_size",
     "boundary_width",
     "fda_beta",
     "clip_norm",

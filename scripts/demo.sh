@@ -41,6 +41,6 @@ for name in "${runs[@]}"; do
     --result_dir $out/$name/result
   pages+=("$name=$out/$name")
 done
-python -m src.report $out "${pages[@]}" --title "Demo: source-only, AdvNet, ADVENT and IntraDA" \
+python -m src.report "${pages[@]}" --output $out --title "Demo: source-only, AdvNet, ADVENT and IntraDA" \
   --note "A small generator on generated scenes, seed $seed, last snapshots; nothing here can be compared with numbers on GTA5 and Cityscapes."
 echo "report: $project/$out/report.html ($((SECONDS - started)) s)"

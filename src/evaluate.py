@@ -14,6 +14,9 @@ from src.dataset.labels import AS_IT_IS, TRAIN_ID
 from src.dataset.transforms import Size, load_label
 from src.metrics import Confusion, RunningMean
 
+# Network input (1, 3, H, W), size of the label -> trainIds uint8, mean entropy
+Predict = Callable[[np.ndarray, Size | None], tuple[np.ndarray, float]]
+
 
 @dataclass
 class Result:
@@ -64,14 +67,15 @@ def make_phases(network, output_size: Size, compiled: bool) -> tuple[Callable, C
 
 def make_predictor(
     network, output_size: Size, *, flip: bool = False, scales: tuple[float, ...] = (1.0,), compiled: bool = True
-) -> Callable[[np.ndarray], tuple[np.ndarray, float]]:
-    """Returns ``predict(image (1, 3, H, W)) -> (trainIds (*output_size) uint8, mean entropy)``.
+) -> Predict:
+    """Returns ``predict(image (1, 3, H, W), size) -> (trainIds (*output_size) uint8, mean entropy)``.
 
-    The argmax is taken after the main head's logits were enlarged to ``output_size``; the entropy is that of the
-    input's size. Several scales and the mirrored image are averaged as logits. For evaluation alone, see
-    ``make_phases``.
+    The argmax is taken after the main head's logits were enlarged to ``output_size`` or, where that is (0, 0), to the
+    ``size`` that ``predict`` is given; the entropy is that of the input's size. Several scales and the mirrored image
+    are averaged as logits. For evaluation alone, see ``make_phases``.
     """
     import mindspore as ms
+    from mindspore import ops
 
     from src.losses import entropy_loss
     from src.models.layers import resize_to
@@ -81,7 +85,7 @@ def make_predictor(
 
     run, finish = make_phases(network, output_size, compiled)
 
-    def predict(image: np.ndarray) -> tuple[np.ndarray, float]:
+    def predict(image: np.ndarray, own_size: Size | None = None) -> tuple[np.ndarray, float]:
         tensor = ms.Tensor(image)
         size = image.shape[-2:]
         views = []
@@ -95,7 +99,10 @@ def make_predictor(
         logits = views[0]
         if len(views) > 1:
             logits = sum(resize_to(view, views[0].shape[-2:]) for view in views) / len(views)
-        train_ids, logits = finish(logits)
+        if all(output_size):
+            train_ids, logits = finish(logits)
+        else:  # not compiled, which each size would be anew
+            train_ids = ops.argmax(resize_to(logits, own_size, network.ALIGNED_CORNERS), 1)
         return train_ids.asnumpy()[0].astype(np.uint8), float(entropy(logits, size))
 
     return predict
@@ -103,7 +110,7 @@ def make_predictor(
 
 def evaluate(
     network,
-    predict: Callable[[np.ndarray], tuple[np.ndarray, float]],
+    predict: Predict,
     dataset: Iterable,
     classes: int,
     each: Callable | None = None,
@@ -122,7 +129,7 @@ def evaluate(
     confusion, running, entropies = Confusion(classes), RunningMean(running_batch_size), []
     try:
         for number, (sample, image, label) in enumerate(dataset):
-            guess, entropy = predict(image)
+            guess, entropy = predict(image, None if label is None else label.shape)
             entropies.append(entropy)
             if label is not None:
                 confusion.add(label, guess)

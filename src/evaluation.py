@@ -15,7 +15,8 @@ from model_utils.files import read_json, write_json, write_text
 from src.boundary import BoundaryScore
 from src.build import build_network, restored
 from src.dataset.augment_pointrend import to_pointrend_input
-from src.dataset.labels import CLASS_NAMES
+from src.dataset.labels import CLASS_NAMES, Classes
+from src.domains import classes_of
 from src.evaluate import Ensemble, Result, evaluate, make_predictor
 from src.metrics import format_table, write_scores
 from src.pictures import plot_confusion, plot_snapshots
@@ -32,13 +33,15 @@ def score(config: Config, device: Device) -> None:
 
     Every process predicts its share of the images; the first one adds the counts of all.
     """
+    if config.network == "pointrend" and not all(config.output_size):
+        raise UserError("output_size: PointRend's report needs one size for all images; give e.g. 2048,1024")
     if device.ranks > 1 and (config.network == "pointrend" or config.boundary_width):
         raise UserError("boundary_width and PointRend's report need all images in one process; use one device")
+    classes, dataset = classes_of(config), eval_dataset(config)
     network = _network(config)
-    dataset = eval_dataset(config)
     numbers = range(device.rank, len(dataset), device.ranks)
     dataset.samples = [dataset.samples[i] for i in numbers]
-    folder = ResultFolder(Path(config.result_dir), config.max_pictures)
+    folder = ResultFolder(Path(config.result_dir), config.max_pictures, classes)
     boundary = BoundaryScore(config.num_classes, config.boundary_width)
     refinement = _refinement_report(config, network) if config.network == "pointrend" else None
 
@@ -58,9 +61,12 @@ def score(config: Config, device: Device) -> None:
     if config.boundary_width:
         found = {"boundary_width": boundary.width, "boundary_miou": 100 * boundary.confusion.mean_iou(), **found}
     extra = {"checkpoint": config.restore_from, "mean_entropy": result.mean_entropy, **more, **found}
-    write_scores(folder.root, result.confusion, CLASS_NAMES, {**extra, "images": folder.images})
-    plot_confusion(result.confusion.counts, CLASS_NAMES, folder.root / "confusion.png")
-    _print_scores(config, result, more, found)
+    if classes.part:
+        extra[f"miou_{len(classes.part)}"] = 100 * result.confusion.mean_iou(classes.part)
+    extra["colors"] = {name: classes.palette[k].tolist() for k, name in enumerate(classes.names)}
+    write_scores(folder.root, result.confusion, classes.names, {**extra, "images": folder.images})
+    plot_confusion(result.confusion.counts, classes.names, folder.root / "confusion.png")
+    _print_scores(config, classes, result, more, found)
     print(f"written to {folder.root}")
 
 
@@ -96,6 +102,7 @@ def score_snapshots(config: Config, device: Device) -> None:
     cache = root / "snapshots.json"
     known = read_json(cache)
     setting = {"output_size": config.output_size, "flip": config.flip, "scales": config.scales, "set": config.eval_set}
+    classes_of(config)
     network = build_network(config)
     predict, dataset = _predictor(config, network), eval_dataset(config)
     rows = []
@@ -124,7 +131,9 @@ def score_snapshots(config: Config, device: Device) -> None:
 def rank(config: Config, device: Device) -> None:
     """Ranks the target's training images by entropy into ``result_dir``; every process takes its share."""
     checkpoint, folder = Path(config.restore_from), Path(config.result_dir)
-    network = _network(config)
+    classes, network = classes_of(config), _network(config)
+    if config.normalize_rare and list(classes.names) != CLASS_NAMES:
+        raise UserError("normalize_rare: knows the rare ones of Cityscapes' 19 classes only; leave it away")
     options = {key: getattr(config, key) for key in ("network", "num_classes", "aspp_branches")}
     model = describe_model(checkpoint, config.input_size_target, options)
     samples = list_target(config)
@@ -137,8 +146,8 @@ def rank(config: Config, device: Device) -> None:
         print(f"{len(done)} of {len(samples)} images were ranked before", flush=True)
     wait_for_all(device)  # before anyone adds to the part files that the others still read
     images = tqdm(images_of(config, share), desc="ranking", unit="image")
-    compiled = config.mode == "graph"
-    score_images(network, images, folder, config.input_size_target, rank=device.rank, compiled=compiled)
+    options = {"classes": classes, "rank": device.rank, "compiled": config.mode == "graph"}
+    score_images(network, images, folder, config.input_size_target, **options)
     wait_for_all(device)
     if device.is_first:
         rule = {"lambda_easy": config.lambda_easy, "normalize_rare": config.normalize_rare}
@@ -148,6 +157,8 @@ def rank(config: Config, device: Device) -> None:
 
 def time_phases(config: Config, device: Device) -> None:
     """Prints the times of one image's phases and writes them to ``result_dir/speed.json``."""
+    if not all(config.output_size):
+        raise UserError("output_size: speed is measured at one size; give e.g. 2048,1024")
     network = _network(config)
     dataset = eval_dataset(config)
     (height, width), (rows, columns) = config.input_size_target, config.output_size
@@ -191,8 +202,13 @@ def _refinement_report(config: Config, network: nn.Cell) -> RefinementReport:
     )
 
 
-def _print_scores(config: Config, result: Result, running: dict[str, float], found: dict[str, float]) -> None:
-    print(format_table(result.confusion, CLASS_NAMES))
+def _print_scores(
+    config: Config, classes: Classes, result: Result, running: dict[str, float], found: dict[str, float]
+) -> None:
+    print(format_table(result.confusion, classes.names))
+    if classes.part:
+        value = 100 * result.confusion.mean_iou(classes.part)
+        print(f"===> mIoU of {len(classes.part)} classes, without {', '.join(classes.left_out)}: {value:.2f}")
     print(f"pixel accuracy {100 * result.confusion.pixel_accuracy():.2f}, mean entropy {result.mean_entropy:.4f}")
     if config.network == "icnet" and running:
         print(

@@ -41,9 +41,9 @@ class Confusion:
         union = self.counts.sum(1) + self.outside + self.counts.sum(0) - hits
         return np.divide(hits, union, out=np.full(self.classes, np.nan), where=union > 0)
 
-    def mean_iou(self) -> float:
-        """Mean over the classes that occur, in 0..1; NaN when there are none."""
-        values = self.iou()
+    def mean_iou(self, only: list[int] | None = None) -> float:
+        """Mean over the classes that occur (those of ``only``), in 0..1; NaN when there are none."""
+        values = self.iou() if only is None else self.iou()[only]
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
     def pixel_accuracy(self) -> float:
@@ -119,7 +119,7 @@ def _csv(rows: list[tuple]) -> str:
 
 
 def read_curve(path: Path) -> dict[str, np.ndarray]:
-    """Columns of a metrics.csv or validation.csv as float arrays."""
-    with path.open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    """Columns of a metrics.csv or validation.csv as float arrays; a row that is being written does not count."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))
     return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else {})}

@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from src.dataset.labels import CLASS_NAMES, IGNORE, PALETTE, colorize
+from src.dataset.labels import CITYSCAPES, IGNORE, Classes
+from src.dataset.samples import flat_name
+from src.discriminator_health import DISCRIMINATORS, WON, DiscriminatorWatch
 from src.metrics import read_curve
 
 INK, PAPER = (30, 34, 40), (255, 255, 255)
@@ -20,9 +22,11 @@ def save_image(picture: Image.Image, path: Path) -> None:
     temporary.replace(path)
 
 
-def overlay(image: np.ndarray, train_ids: np.ndarray, strength: float = 0.55) -> np.ndarray:
+def overlay(
+    image: np.ndarray, train_ids: np.ndarray, classes: Classes = CITYSCAPES, strength: float = 0.55
+) -> np.ndarray:
     """Colours over the image (H, W, 3) uint8 RGB; ignored pixels stay as they are."""
-    mixed = (1 - strength) * image + strength * colorize(train_ids)
+    mixed = (1 - strength) * image + strength * classes.colorize(train_ids)
     return np.where((train_ids == IGNORE)[:, :, None], image, mixed).astype(np.uint8)
 
 
@@ -32,21 +36,23 @@ def heat_map(values: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(bgr[:, :, ::-1]))
 
 
-def save_prediction(folder: Path, name: str, guess: np.ndarray) -> None:
+def save_prediction(folder: Path, name: str, guess: np.ndarray, classes: Classes = CITYSCAPES) -> None:
     """``NAME.png`` with trainIds (mode L) and ``NAME_color.png``, as AdaptSegNet names them."""
     stem = Path(name).stem
     save_image(Image.fromarray(guess), folder / f"{stem}.png")
-    save_image(Image.fromarray(colorize(guess)), folder / f"{stem}_color.png")
+    save_image(Image.fromarray(classes.colorize(guess)), folder / f"{stem}_color.png")
 
 
-def side_by_side(image: np.ndarray, panels: dict[str, np.ndarray], width: int = 640) -> Image.Image:
+def side_by_side(
+    image: np.ndarray, panels: dict[str, np.ndarray], classes: Classes = CITYSCAPES, width: int = 640
+) -> Image.Image:
     """The image, one coloured panel per entry (trainIds, (H, W)) with its title, and a legend of their classes."""
     height = round(width * image.shape[0] / image.shape[1])
     pictures = {"image": Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)}
     for title, train_ids in panels.items():
-        pictures[title] = Image.fromarray(colorize(train_ids)).resize((width, height), Image.Resampling.NEAREST)
-    present = sorted({int(k) for ids in panels.values() for k in np.unique(ids) if k < len(CLASS_NAMES)})
-    legend = _legend(present, len(pictures) * (width + 8) - 8)
+        pictures[title] = Image.fromarray(classes.colorize(train_ids)).resize((width, height), Image.Resampling.NEAREST)
+    present = sorted({int(k) for ids in panels.values() for k in np.unique(ids) if k < len(classes.names)})
+    legend = _legend(present, classes, len(pictures) * (width + 8) - 8)
     canvas = Image.new("RGB", (legend.width, height + 26 + legend.height), PAPER)
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(15)
     for column, (title, picture) in enumerate(pictures.items()):
@@ -56,16 +62,16 @@ def side_by_side(image: np.ndarray, panels: dict[str, np.ndarray], width: int = 
     return canvas
 
 
-def _legend(classes: list[int], width: int) -> Image.Image:
+def _legend(present: list[int], classes: Classes, width: int) -> Image.Image:
     cell = 118
     columns = max(width // cell, 1)
-    rows = -(-len(classes) // columns)
+    rows = -(-len(present) // columns)
     legend = Image.new("RGB", (width, 24 * rows + 6), PAPER)
     draw, font = ImageDraw.Draw(legend), ImageFont.load_default(13)
-    for place, k in enumerate(classes):
+    for place, k in enumerate(present):
         x, y = place % columns * cell + 4, place // columns * 24 + 6
-        draw.rectangle((x, y, x + 20, y + 14), tuple(PALETTE[k].tolist()), INK)
-        draw.text((x + 26, y - 1), CLASS_NAMES[k], INK, font)
+        draw.rectangle((x, y, x + 20, y + 14), tuple(classes.palette[k].tolist()), INK)
+        draw.text((x + 26, y - 1), classes.names[k], INK, font)
     return legend
 
 
@@ -88,7 +94,7 @@ def plot_confusion(counts: np.ndarray, names: list[str], path: Path) -> None:
 def plot_curves(metrics: Path, path: Path) -> None:
     """Losses of metrics.csv, smoothed over their raw values, and scores of the validation.csv beside it."""
     curves = read_curve(metrics)
-    if not curves:
+    if len(curves.get("iteration", ())) == 0:
         return
     validation_path = metrics.with_name("validation.csv")
     scores = read_curve(validation_path) if validation_path.is_file() else {}
@@ -103,8 +109,14 @@ def plot_curves(metrics: Path, path: Path) -> None:
     for name, title in (("miou", "validation mIoU (%)"), ("entropy", "mean target entropy")):
         if name in scores:
             panels.append((title, scores["iteration"], {name: scores[name]}, False))
-    figure, all_axes = _figure(4.2 * len(panels), 3.4, len(panels))
-    for axes, (title, x, values, is_noisy) in zip(np.atleast_1d(all_axes), panels, strict=True):
+    if not panels:
+        return
+    columns = min(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    figure, all_axes = _figure(4.2 * columns, 3.2 * rows, columns, rows)
+    for axes in np.ravel(all_axes)[len(panels) :]:
+        axes.set_axis_off()
+    for axes, (title, x, values, is_noisy) in zip(np.ravel(all_axes), panels, strict=False):
         for number, (name, y) in enumerate(values.items()):
             color = f"C{number}"
             if is_noisy:
@@ -118,17 +130,48 @@ def plot_curves(metrics: Path, path: Path) -> None:
 
 
 def plot_class_bars(runs: dict[str, dict[str, float | None]], path: Path) -> None:
-    """IoU of every class, one bar per run. runs: title -> {class: percent or None}."""
-    figure, axes = _figure(11, 3.8)
-    names = list(next(iter(runs.values())))
-    width = 0.8 / len(runs)
-    for number, (title, values) in enumerate(runs.items()):
-        heights = [values[name] or 0 for name in names]
-        axes.bar(np.arange(len(names)) + (number - (len(runs) - 1) / 2) * width, heights, width, label=title)
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    """IoU of every class, a bar per run; of two runs also the differences. runs: title -> {class: percent or None}."""
+    figure, all_axes = _figure(11, 6 if len(runs) == 2 else 3.8, rows=2 if len(runs) == 2 else 1)
+    panels, names = np.ravel(all_axes), list(next(iter(runs.values())))
+    axes = panels[0]
+    table = np.array([[np.nan if values[name] is None else values[name] for name in names] for values in runs.values()])
+    places, width = np.arange(len(names)), 0.8 / len(runs)
+    for number, (title, heights) in enumerate(zip(runs, table, strict=True)):
+        axes.bar(places + (number - (len(runs) - 1) / 2) * width, heights, width, label=title)
     axes.set_ylabel("IoU (%)")
-    axes.grid(axis="y", alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, ncols=min(len(runs), 4), loc="lower right", bbox_to_anchor=(1, 1))
+    if len(runs) == 2:
+        change = table[1] - table[0]
+        panels[1].bar(places, change, 0.7, color=np.where(change >= 0, "C2", "C3"))
+        panels[1].axhline(0, color="0.3", lw=0.8)
+        panels[1].set_ylabel("{1} minus {0}\n(points)".format(*runs))
+    for panel in panels:
+        panel.set_xticks(places, [])
+        panel.grid(axis="y", alpha=0.3)
+        panel.set_axisbelow(True)
+    panels[-1].set_xticks(places, names, rotation=45, ha="right")
+    _save_figure(figure, path)
+
+
+def plot_discriminators(curves: dict[str, np.ndarray], watch: DiscriminatorWatch, path: Path) -> None:
+    """Loss of every watched discriminator against chance; iterations in which it was of no use are shaded."""
+    names = list(watch.verdicts())
+    figure, all_axes = _figure(5.4 * len(names), 3.4, len(names))
+    iteration = curves["iteration"]
+    for axes, name in zip(np.ravel(all_axes), names, strict=True):
+        axes.plot(iteration, curves[name], color="C0", alpha=0.25, lw=0.8)
+        axes.plot(iteration, _smooth(curves[name]), color="C0", label=name)
+        axes.axhline(watch.chance, color="0.3", ls="--", lw=1, label=f"chance, {watch.chance:.3f}")
+        axes.axhline(WON * watch.chance, color="C3", ls=":", lw=1.2, label=f"wins below, {WON * watch.chance:.3f}")
+        for episode in watch.episodes:
+            if episode.name == name:
+                end = iteration[-1] if episode.end is None else episode.end
+                axes.axvspan(episode.start, end, color="C3", alpha=0.12, lw=0)
+        axes.set_ylim(0, max(1.15 * watch.chance, 1.05 * float(np.quantile(curves[name], 0.99))))
+        axes.set_title(f"{DISCRIMINATORS[name][0]} ({name})")
+        axes.set_xlabel("iteration")
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False, fontsize=8)
     _save_figure(figure, path)
 
 
@@ -172,8 +215,9 @@ def plot_ranking(folder: Path, ranked: list[tuple[str, Path, float]], easy: int)
         for column, (name, image, score) in enumerate(items):
             x, y = column * (width + 6), row * (row_height + 10)
             draw.text((x + 2, y + 3), f"{title} {column + 1}: {score:.4f}", INK, font)
-            stem = Path(name).stem
-            files = (image, folder / "color_masks" / f"{stem}_color.png", folder / "entropy" / f"{stem}.png")
+            file = flat_name(name)
+            color = f"{Path(file).stem}_color.png"
+            files = (image, folder / "color_masks" / color, folder / "entropy" / file)
             for place, path in enumerate(files):
                 with Image.open(path) as picture:
                     small = picture.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
@@ -181,14 +225,15 @@ def plot_ranking(folder: Path, ranked: list[tuple[str, Path, float]], easy: int)
     save_image(canvas, folder / "contact_sheet.png")
 
 
-def plot_frequencies(pixels: np.ndarray, names: list[str], title: str, path: Path) -> None:
+def plot_frequencies(pixels: np.ndarray, classes: Classes, title: str, path: Path) -> None:
     """Share of the labelled pixels of every class, on a logarithmic scale, in the classes' colours."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure, axes = _figure(9, 3.6)
     share = 100 * pixels / max(pixels.sum(), 1)
-    axes.bar(range(len(names)), np.maximum(share, 1e-4), color=PALETTE[: len(names)] / 255, edgecolor="0.3")
+    places = range(len(classes.names))
+    axes.bar(places, np.maximum(share, 1e-4), color=classes.palette[places] / 255, edgecolor="0.3")
     axes.set_yscale("log")
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_xticks(places, classes.names, rotation=45, ha="right")
     axes.set_ylabel("labelled pixels (%)")
     axes.set_title(title)
     axes.grid(axis="y", alpha=0.3)
@@ -202,13 +247,13 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
 
 
-def _figure(width: float, height: float, columns: int = 1):
+def _figure(width: float, height: float, columns: int = 1, rows: int = 1):
     import matplotlib  # slow to import, and only drawing needs it
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    return pyplot.subplots(1, columns, figsize=(width, height), layout="constrained")
+    return pyplot.subplots(rows, columns, figsize=(width, height), layout="constrained")
 
 
 def _save_figure(figure, path: Path) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from model_utils.errors import UserError
+from src.dataset.labels import CITYSCAPES, Classes
 from src.dataset.transforms import Size, read_bgr
 from src.deploy import Deployment
 from src.losses import self_information_view
@@ -124,7 +125,9 @@ def list_inputs(source: Path) -> list[Path]:
     return found
 
 
-def predict_all(predictor: Predictor, inputs: list[Path], root: Path, folder: Path) -> int:
+def predict_all(
+    predictor: Predictor, inputs: list[Path], root: Path, folder: Path, classes: Classes = CITYSCAPES
+) -> int:
     """Writes predictions of all inputs below ``folder``, named as below ``root``; returns the number of images.
 
     Files are read and written by threads while the network works.
@@ -141,11 +144,11 @@ def predict_all(predictor: Predictor, inputs: list[Path], root: Path, folder: Pa
             while len(writing) >= AHEAD:
                 writing.pop(0).result()
             name = path.relative_to(root).as_posix() if path != root else path.name
-            writing.append(writer.submit(_write, folder, name, bgr, train_ids, entropy))
+            writing.append(writer.submit(_write, folder, name, bgr, train_ids, entropy, classes))
         for job in writing:
             job.result()
     for path in (path for path in inputs if path.suffix.lower() in VIDEOS):
-        predict_video(predictor, path, folder)
+        predict_video(predictor, path, folder, classes)
     return len(images)
 
 
@@ -154,19 +157,21 @@ def _read(predictor: Predictor, path: Path) -> tuple[np.ndarray, np.ndarray]:
     return bgr, predictor.prepare(bgr)
 
 
-def _write(folder: Path, name: str, bgr: np.ndarray, train_ids: np.ndarray, entropy: np.ndarray) -> None:
+def _write(
+    folder: Path, name: str, bgr: np.ndarray, train_ids: np.ndarray, entropy: np.ndarray, classes: Classes
+) -> None:
     stem = Path(name).with_suffix(".png")
     rgb = np.ascontiguousarray(bgr[:, :, ::-1])
     try:
-        save_prediction(folder / "train_ids" / stem.parent, stem.name, train_ids)
-        save_image(side_by_side(rgb, {"prediction": train_ids}), folder / "side_by_side" / stem)
-        save_image(Image.fromarray(overlay(rgb, train_ids)), folder / "overlay" / stem)
+        save_prediction(folder / "train_ids" / stem.parent, stem.name, train_ids, classes)
+        save_image(side_by_side(rgb, {"prediction": train_ids}, classes), folder / "side_by_side" / stem)
+        save_image(Image.fromarray(overlay(rgb, train_ids, classes)), folder / "overlay" / stem)
         save_image(heat_map(entropy), folder / "entropy" / stem)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror}); make room or give --result_dir") from error
 
 
-def predict_video(predictor: Predictor, path: Path, folder: Path) -> int:
+def predict_video(predictor: Predictor, path: Path, folder: Path, classes: Classes = CITYSCAPES) -> int:
     """Writes ``overlay/NAME.mp4``, coloured frame by frame; returns the number of frames.
 
     Raises:
@@ -185,7 +190,7 @@ def predict_video(predictor: Predictor, path: Path, folder: Path) -> int:
             if not video.isOpened():
                 raise UserError(f"{target}: cannot be written; give another --result_dir")
         train_ids, _ = predictor.predict(predictor.prepare(frame), frame.shape[:2])
-        video.write(np.ascontiguousarray(overlay(frame[:, :, ::-1], train_ids)[:, :, ::-1]))
+        video.write(np.ascontiguousarray(overlay(frame[:, :, ::-1], train_ids, classes)[:, :, ::-1]))
         done += 1
     capture.release()
     if video is None:

@@ -24,7 +24,8 @@ from PIL import Image
 
 from model_utils.errors import UserError
 from model_utils.files import read_json, write_json, write_text
-from src.dataset.samples import Sample, keep_pairs
+from src.dataset.labels import ALL_IDS, CITYSCAPES, Classes
+from src.dataset.samples import Sample, flat_name, keep_pairs
 from src.dataset.transforms import Size
 from src.methods.entropy_rank import EntropyScore, final_scores, split
 from src.pictures import heat_map, plot_ranking, save_image, save_prediction
@@ -68,6 +69,7 @@ def score_images(
     folder: Path,
     size: Size,
     *,
+    classes: Classes = CITYSCAPES,
     rank: int = 0,
     compiled: bool = True,
 ) -> None:
@@ -95,16 +97,18 @@ def score_images(
             if pending:
                 pending.result()
             row = f"{sample.name},{float(entropy):.9g},{int(rare)}\n"
-            pending = writer.submit(_write_image, folder, sample.name, row, part, train_ids, entropy_map)
+            pending = writer.submit(_write_image, folder, sample.name, row, part, train_ids, entropy_map, classes)
         if pending:
             pending.result()
 
 
-def _write_image(folder: Path, name: str, row: str, part, train_ids: np.ndarray, entropy_map: np.ndarray) -> None:
-    stem = Path(name).name
+def _write_image(
+    folder: Path, name: str, row: str, part, train_ids: np.ndarray, entropy_map: np.ndarray, classes: Classes
+) -> None:
+    file = flat_name(name)
     try:
-        save_prediction(folder / MASKS, stem, train_ids.astype(np.uint8))
-        save_image(heat_map(entropy_map[::2, ::2]), folder / "entropy" / stem)
+        save_prediction(folder / MASKS, file, train_ids.astype(np.uint8), classes)
+        save_image(heat_map(entropy_map[::2, ::2]), folder / "entropy" / file)
         part.write(row)
         part.flush()
     except OSError as error:
@@ -117,7 +121,7 @@ def scored(folder: Path) -> dict[str, tuple[float, int]]:
     for part in sorted(folder.glob("part_*.csv")):
         for line in part.read_text(encoding="utf-8").splitlines(keepends=True):
             values = line.rstrip("\n").rsplit(",", 2)
-            if line.endswith("\n") and len(values) == 3 and (folder / MASKS / Path(values[0]).name).is_file():
+            if line.endswith("\n") and len(values) == 3 and (folder / MASKS / flat_name(values[0])).is_file():
                 rows[values[0]] = float(values[1]), int(values[2])
     return rows
 
@@ -161,7 +165,7 @@ def list_pseudo_labels(folder: Path, images: list[Sample]) -> list[Sample]:
     """
     size = read_ranking(folder)["model"]["size"]
     masks = folder / MASKS
-    samples = [Sample(sample.name, sample.image, masks / Path(sample.name).name) for sample in images]
+    samples = [Sample(sample.name, sample.image, masks / flat_name(sample.name), ALL_IDS) for sample in images]
     for sample in keep_pairs(samples, "fail"):
         with Image.open(sample.label) as mask:
             if list(mask.size[::-1]) != size:

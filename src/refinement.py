@@ -9,7 +9,7 @@ from mindspore import ops
 from PIL import Image
 
 from src.boundary import BoundaryScore
-from src.dataset.samples import Sample
+from src.dataset.samples import Sample, flat_name
 from src.dataset.transforms import read_bgr
 from src.metrics import Confusion
 from src.models import PointRend
@@ -66,7 +66,7 @@ class RefinementReport:
             self._band.add(label, coarse)
         if number < self._pictures:
             picture = Image.fromarray(draw_points(image, first, second))
-            save_image(picture, self._folder / Path(sample.name).name)
+            save_image(picture, self._folder / flat_name(sample.name))
 
     def scores(self) -> dict[str, float]:
         """mIoU of the coarse predictions in percent: of whole images, and in the band."""

@@ -1,14 +1,13 @@
-"""One HTML page about several evaluated runs; it holds its pictures and opens without a network.
+"""One HTML page about any run folders; it holds its pictures and opens without a network.
 
-``python -m src.report OUT TITLE=RUN_FOLDER TITLE=RUN_FOLDER ...`` where every run folder holds ``result/`` (from
-eval_adv.py) and, when it was trained here, ``curves.png``.
+``python -m src.report RUN [RUN ...]``: a RUN is a folder that training (with or without ``result/``), ``eval_adv.py``
+or a ranking has written, or TITLE=FOLDER. One run's page goes into its folder, that of several into ``report/``, or
+``--output FOLDER`` says where; ``summary.json`` beside it holds the mIoU of the evaluated runs.
 """
 
 import argparse
-import base64
-import html
-import json
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -16,102 +15,230 @@ from PIL import Image
 
 from model_utils.errors import UserError, run
 from model_utils.files import write_json, write_text
+from src.dataset.labels import make_classes
+from src.dataset.samples import flat_name
 from src.dataset.transforms import read_bgr
-from src.pictures import plot_class_bars, save_image, side_by_side
-
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1e2228; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.7rem } h2 { font-size: 1.25rem; margin-top: 2.2rem }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #d9dde2 }
-th:first-child, td:first-child { text-align: left } tr.mean td { font-weight: 600; border-top: 2px solid #1e2228 }
-img { max-width: 100%; height: auto; display: block; margin: .6rem 0 } p.note { color: #59616b }
-"""
+from src.discriminator_health import DISCRIMINATORS, MEANING, DiscriminatorWatch, warning
+from src.html_page import Section, chart, folded, heading, number, page, paragraph, photo, table
+from src.pictures import plot_class_bars, plot_confusion, plot_curves, plot_discriminators, plot_snapshots, side_by_side
+from src.run_folder import Evaluation, RunFolder, largest_confusions, read_run, watch_of
 
 
-def write_report(
-    output: Path, title: str, runs: dict[str, Path], note: str = "", pictures: int = 6
-) -> dict[str, float]:
-    """Writes ``output/report.html`` and ``output/summary.json``; returns mIoU in percent by the runs' keys.
+def write_report(output: Path, title: str, runs: list[RunFolder], note: str = "", pictures: int = 6) -> dict:
+    """Writes ``output/report.html`` and ``output/summary.json``; returns mIoU in percent by the evaluated runs' titles.
 
     Args:
-        runs: title -> run folder with ``result/result.json`` and the predictions of ``eval_adv.py``.
         pictures: how many scenes are shown.
-
-    Raises:
-        UserError: a run has not been evaluated.
     """
-    results = {name: _read_result(folder) for name, folder in runs.items()}
-    summary = {name: round(result["miou"], 2) for name, result in results.items()}
-    bars = output / "classes.png"
-    plot_class_bars({name: result["iou"] for name, result in results.items()}, bars)
-    parts = [f"<h1>{html.escape(title)}</h1>", f'<p class="note">{html.escape(note)}</p>', _table(results)]
-    parts += ["<h2>Classes</h2>", _embedded(bars), "<h2>Predictions</h2>"]
-    parts += [_embedded(path) for path in _scenes(output, runs, results, pictures)]
-    for name, folder in runs.items():
-        if (folder / "curves.png").is_file():
-            parts += [f"<h2>Training of {html.escape(name)}</h2>", _embedded(folder / "curves.png")]
-    page = f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"
-    write_text(output / "report.html", f"{page}<style>{STYLE}</style>{''.join(parts)}</html>")
-    write_json(output / "summary.json", summary)
+    evaluated = {one.title: one.evaluation for one in runs if one.evaluation}
+    sections: list[Section] = [("Overview", _overview(runs))]
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        if evaluated:
+            sections += [("Classes", _classes(evaluated, work)), ("Predictions", _scenes(evaluated, pictures))]
+            sections += [("Confusion", _confusions(evaluated, work))]
+        for one in runs:
+            of = f": {one.title}" if len(runs) > 1 else ""
+            sections += [(f"Training{of}", _training(one, work)), (f"Snapshots{of}", _snapshots(one, work))]
+            sections += [(f"Ranking{of}", _ranking(one))]
+    summary = {name: round(evaluation.result["miou"], 2) for name, evaluation in evaluated.items()}
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        write_text(output / "report.html", page(title, note, [section for section in sections if section[1]]))
+        write_json(output / "summary.json", summary)
+    except OSError as error:
+        raise UserError(f"{output}: cannot be written ({error.strerror}); give another --output") from error
     return summary
 
 
-def _read_result(folder: Path) -> dict:
-    path = folder / "result" / "result.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read; evaluate the run with --result_dir {folder}/result first") from error
+def _overview(runs: list[RunFolder]) -> list[str]:
+    """A column per run; rows that no run has are left out."""
+    facts = [_facts(one) for one in runs]
+    rows = [(key, *(fact.get(key, "–") for fact in facts)) for key in dict.fromkeys(key for f in facts for key in f)]
+    parts = [table(["", *(one.title for one in runs)], rows)]
+    configs = [one.config for one in runs if one.config]
+    if len(configs) > 1:
+        keys = [key for key in configs[0] if len({str(config.get(key)) for config in configs}) > 1]
+        titles = [one.title for one in runs if one.config]
+        rows = [(key, *(str(config.get(key, "–")) or "–" for config in configs)) for key in keys]
+        parts += [heading("Keys that differ"), table(["", *titles], rows)] if keys else []
+    return parts
 
 
-def _table(results: dict[str, dict]) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in results)
-    rows = []
-    for key in next(iter(results.values()))["iou"]:
-        rows.append(f"<tr><td>{html.escape(key)}</td>{''.join(_cell(r['iou'][key]) for r in results.values())}</tr>")
-    mean = "".join(_cell(result["miou"]) for result in results.values())
-    rows.append(f"<tr class=mean><td>mIoU</td>{mean}</tr>")
-    return f"<table><tr><th>IoU (%)</th>{head}</tr>{''.join(rows)}</table>"
+def _facts(one: RunFolder) -> dict[str, str]:
+    facts = {"folder": str(one.folder)}
+    if one.config:
+        facts["system"] = " ".join(str(one.config.get(key, "")) for key in ("method", "network")).strip()
+    if one.losses:
+        steps = one.losses["iteration"]
+        facts["iterations"] = f"{int(steps[-1]) + 1} of {one.config.get('num_steps_stop', '?')}"
+        if "step_s" in one.losses:
+            waiting = one.losses["data_s"].sum() / max(one.losses["step_s"].sum(), 1e-9)
+            facts["time of a step"] = (
+                f"{np.median(one.losses['step_s']):.3f} s ({100 * waiting:.0f} % waiting for data)"
+            )
+    for key, name, digits, best in (("miou", "mIoU", 2, np.nanargmax), ("entropy", "entropy", 4, np.nanargmin)):
+        values = one.validation.get(key, np.empty(0))
+        if np.isfinite(values).any():
+            k = best(values)
+            facts[f"best {name} while training"] = f"{values[k]:.{digits}f} (at {int(one.validation['iteration'][k])})"
+            facts[f"last {name} while training"] = number(values[-1], digits)
+    if one.evaluation:
+        result = dict(one.evaluation.result)
+        facts["evaluated"] = Path(result.get("checkpoint", one.evaluation.folder)).name
+        facts["mIoU"] = number(result.pop("miou"))
+        names = {"pixel_accuracy": "pixel accuracy", "mean_entropy": "mean entropy"}
+        is_icnet = one.config.get("network", "icnet") == "icnet"  # the one whose published scores are running means
+        scores = {key: value for key, value in result.items() if isinstance(value, int | float)}
+        scores = {key: value for key, value in scores.items() if is_icnet or "running_mean" not in key}
+        facts |= {names.get(key, key): number(value, 4 if "entropy" in key else 2) for key, value in scores.items()}
+    return facts
 
 
-def _cell(value: float | None) -> str:
-    return "<td>–</td>" if value is None else f"<td>{value:.2f}</td>"
+def _classes(evaluated: dict[str, Evaluation], work: Path) -> list[str]:
+    if len({tuple(one.iou) for one in evaluated.values()}) > 1:
+        raise UserError(f"{', '.join(evaluated)}: were evaluated on other classes; report them apart")
+    plot_class_bars({name: one.iou for name, one in evaluated.items()}, work / "classes.png")
+    columns = [[*one.iou.values(), one.result["miou"]] for one in evaluated.values()]
+    head, names = ["IoU (%)", *evaluated], [*next(iter(evaluated.values())).iou, "mIoU"]
+    rows = [[name, *map(number, values)] for name, *values in zip(names, *columns, strict=True)]
+    if len(evaluated) == 2:
+        head.append("difference")
+        for row, first, second in zip(rows, *columns, strict=True):
+            row.append("–" if first is None or second is None else f"{second - first:+.2f}")
+    return [chart(work / "classes.png"), table(head, rows, has_total=True)]
 
 
-def _scenes(output: Path, runs: dict[str, Path], results: dict[str, dict], count: int) -> list[Path]:
-    """Side-by-sides of image, label and every run's prediction."""
-    paths = []
-    for number, entry in enumerate(next(iter(results.values()))["images"][:count]):
-        image = np.ascontiguousarray(read_bgr(Path(entry["image"]))[:, :, ::-1])
-        panels = {}
-        for name, folder in runs.items():
-            stem = Path(entry["image"]).stem
-            panels.setdefault("label", np.asarray(Image.open(folder / "result" / "labels" / f"{stem}.png")))
-            panels[name] = np.asarray(Image.open(folder / "result" / "cityscapes" / f"{stem}.png"))
-        paths.append(output / "scenes" / f"{number:02d}.png")
-        save_image(side_by_side(image, panels, 480), paths[-1])
-    return paths
+def _confusions(evaluated: dict[str, Evaluation], work: Path) -> list[str]:
+    parts = []
+    for title, one in evaluated.items():
+        if one.counts is None:
+            continue
+        names = list(one.iou)
+        plot_confusion(one.counts, names, work / "confusion.png")
+        rows = [(label, guess, f"{share:.1f} %") for label, guess, share in largest_confusions(one.counts, names)]
+        parts += [heading(title), chart(work / "confusion.png")]
+        if rows:
+            note = "The confusions with the most pixels; shares are of the label's pixels."
+            parts += [paragraph(note, "note"), table(["label", "predicted as", "share"], rows)]
+    return parts
 
 
-def _embedded(path: Path) -> str:
-    data = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="{html.escape(path.stem)}" src="data:image/png;base64,{data}">'
+def _scenes(evaluated: dict[str, Evaluation], count: int) -> list[str]:
+    """Side-by-sides of image, label and every run's prediction, of the first images that all runs have predicted."""
+    lists = [{entry["name"]: entry["image"] for entry in one.result.get("images", [])} for one in evaluated.values()]
+    first = next(iter(evaluated.values()))
+    classes = make_classes(list(first.iou), first.result.get("colors", {}), [])
+    parts = []
+    for name in [name for name in lists[0] if all(name in others for others in lists)][:count]:
+        file, panels = flat_name(name), {}
+        for title, one in evaluated.items():
+            label, guess = one.folder / "labels" / file, one.folder / "cityscapes" / file
+            if label.is_file() and "label" not in panels:
+                panels = {"label": _train_ids(label), **panels}
+            if guess.is_file():
+                panels[title] = _train_ids(guess)
+        try:
+            image = np.ascontiguousarray(read_bgr(Path(lists[0][name]))[:, :, ::-1])
+        except UserError:  # the data set has moved: the report does without it
+            image = np.full((*next(iter(panels.values())).shape, 3), 235, np.uint8) if panels else None
+        if panels:
+            width = max(1400 // (len(panels) + 1), 280)
+            parts.append(photo(side_by_side(image, panels, classes, width), Path(file).stem))
+    return parts
+
+
+def _train_ids(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def _training(one: RunFolder, work: Path) -> list[str]:
+    parts = []
+    if one.losses:
+        (work / "curves.png").unlink(missing_ok=True)
+        plot_curves(one.folder / "metrics.csv", work / "curves.png")
+        parts += [chart(work / "curves.png")] if (work / "curves.png").is_file() else []
+        watch = watch_of(one)
+        parts += _discriminators(one, watch, work) if watch else []
+        warned = [line for line in one.log if line.startswith("warning: ")]
+        warned += [warning(episode, watch) for episode in watch.episodes] if watch else []
+        warned = list(dict.fromkeys(warned))
+        parts += [heading("Warnings"), *(paragraph(line, "bad") for line in warned)] if warned else []
+    if one.log:
+        parts.append(folded("End of log.txt", "\n".join(one.log[-20:])))
+    if one.config:
+        parts.append(folded("Configuration", "\n".join(f"{key}: {value}" for key, value in one.config.items())))
+    return parts
+
+
+def _discriminators(one: RunFolder, watch: DiscriminatorWatch, work: Path) -> list[str]:
+    plot_discriminators(one.losses, watch, work / "discriminators.png")
+    parts = [heading("Discriminators"), chart(work / "discriminators.png")]
+    for name, verdict in watch.verdicts().items():
+        kind = "good" if verdict.startswith("healthy") else "note" if verdict.startswith("too") else "bad"
+        parts.append(paragraph(f"{DISCRIMINATORS[name][0]}: {verdict}.", kind))
+    rows = [
+        (DISCRIMINATORS[e.name][0], MEANING[e.state], str(e.start), "–" if e.end is None else str(e.end))
+        for e in watch.episodes
+    ]
+    return parts + ([table(["loss", "state", "from", "to"], rows)] if rows else [])
+
+
+def _snapshots(one: RunFolder, work: Path) -> list[str]:
+    if not one.snapshots:
+        return []
+    columns = [one.snapshots[key].tolist() for key in ("iteration", "miou", "entropy")]
+    rows = list(zip(*columns, strict=True))
+    plot_snapshots(rows, work / "snapshots.png")
+    cells = [(str(int(iteration)), number(miou), number(entropy, 4)) for iteration, miou, entropy in rows]
+    return [chart(work / "snapshots.png"), table(["iteration", "mIoU (%)", "mean entropy"], cells)]
+
+
+def _ranking(one: RunFolder) -> list[str]:
+    if not one.ranking:
+        return []
+    if not one.ranking.get("complete"):
+        return [paragraph("The ranking is not complete; run it again to go on.", "bad")]
+    model = one.ranking["model"]
+    easy = sum(row["split"] == "easy" for row in one.scores)
+    rare = "yes" if one.ranking["normalize_rare"] else "no"
+    facts = [("made by", model["checkpoint"]), ("images", str(len(one.scores))), ("easy", str(easy))]
+    facts += [("hard", str(len(one.scores) - easy)), ("normalised by rare classes", rare)]
+    parts = [table(["ranking", ""], facts)]
+    parts += [chart(path) for path in (one.folder / "histogram.png",) if path.is_file()]
+    sheet = one.folder / "contact_sheet.png"
+    if sheet.is_file():
+        with Image.open(sheet) as picture:
+            parts.append(photo(picture, "easiest and hardest images"))
+    return parts
+
+
+def _named(text: str) -> tuple[str, Path]:
+    """TITLE=FOLDER, or a folder whose own name is the title."""
+    title, sign, folder = text.partition("=")
+    if sign and not Path(text).is_dir():
+        return title, Path(folder)
+    path = Path(text)
+    return (path.resolve().parent.name if path.resolve().name == "result" else path.resolve().name), path
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Writes report.html and summary.json about evaluated runs."""
+    """Writes report.html and summary.json about run folders."""
     parser = argparse.ArgumentParser(prog="python -m src.report", description=main.__doc__)
-    parser.add_argument("output", type=Path, metavar="OUT")
-    parser.add_argument("runs", nargs="+", metavar="TITLE=RUN_FOLDER")
-    parser.add_argument("--title", default="Evaluation")
-    parser.add_argument("--note", default="")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder, or TITLE=FOLDER")
+    parser.add_argument("--output", type=Path, help="default: the folder of one run, report/ of several")
+    parser.add_argument("--title", default="", help="default: the runs' titles")
+    parser.add_argument("--note", default="", help="a sentence below the title")
     options = parser.parse_args(argv)
-    runs = dict(text.partition("=")[::2] for text in options.runs)
-    options.output.mkdir(parents=True, exist_ok=True)
-    folders = {name: Path(folder) for name, folder in runs.items()}
-    for name, value in write_report(options.output, options.title, folders, options.note).items():
+    named = [_named(text) for text in options.runs]
+    titles = [title if [t for t, _ in named].count(title) == 1 else str(folder) for title, folder in named]
+    runs = [read_run(title, folder) for title, (_, folder) in zip(titles, named, strict=True)]
+    output = options.output or (runs[0].folder if len(runs) == 1 else Path("report"))
+    summary = write_report(output, options.title or ", ".join(titles), runs, options.note)
+    for name, value in summary.items():
         print(f"{name}: mIoU {value:.2f}")
+    print(f"written to {output / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -56,9 +56,9 @@ class RunLog:
 
     def say(self, text: str) -> None:
         """One line on the console and in log.txt."""
-        print(text, flush=True)
         self._text.write(f"{text}\n")
         self._text.flush()
+        print(text, flush=True)  # last: who reads it here may stop the run at once
 
     def losses(self, rows: list[tuple[int, dict[str, float]]], step_seconds: float, data_seconds: float) -> None:
         """All iterations since the last call: every one into the files, the last one on the console."""

@@ -13,13 +13,12 @@ from model_utils.device_adapter import Device
 from model_utils.errors import UserError
 from src.dataset.augment_icnet import augment
 from src.dataset.augment_pointrend import load_training_sample, to_pointrend_input
-from src.dataset.cityscapes import LABEL_END, TRAIN_IDS_END, list_cityscapes
+from src.dataset.cityscapes import prefer_drawn
 from src.dataset.fda import make_fda
-from src.dataset.gta5 import list_gta5
-from src.dataset.labels import AS_IT_IS
 from src.dataset.loader import EvalDataset, create_stream
 from src.dataset.samples import Sample
 from src.dataset.transforms import to_network_input, to_normalized_rgb
+from src.domains import source_of, target_of
 from src.models.pointrend import STRIDE
 from src.points import draws_needed
 from src.ranking import EASY, HARD, list_pseudo_labels
@@ -76,7 +75,7 @@ class DomainStream:
 
 def eval_dataset(config: Config, limit: int = 0) -> EvalDataset:
     """(sample, image, label) of the split that is evaluated; the first ``limit`` images, 0 = all."""
-    samples = list_cityscapes(config.target_root, config.eval_set, None, with_labels=True, on_missing=config.on_missing)
+    samples = target_of(config).samples(config.eval_set, on_missing=config.on_missing)
     return images_of(config, samples[: limit or None])
 
 
@@ -88,15 +87,16 @@ def images_of(config: Config, samples: list[Sample]) -> EvalDataset:
 def list_target(config: Config) -> list[Sample]:
     """The unlabelled target images of a run."""
     list_file = Path(config.ranking_dir) / HARD if config.ranking_dir else _path(config.data_list_target)
-    return list_cityscapes(config.target_root, config.set, list_file, with_labels=False)
+    return target_of(config).samples(config.set, list_file, with_labels=False)
 
 
 def _labelled_samples(config: Config) -> list[Sample]:
     if config.labelled_domain == "source":
-        return list_gta5(config.source_root, _path(config.data_list), on_missing=config.on_missing)
-    names = _path(config.data_list_target)
-    ends = (TRAIN_IDS_END, LABEL_END) if config.network == "pointrend" else (LABEL_END,)
-    return list_cityscapes(config.target_root, config.set, names, on_missing=config.on_missing, label_ends=ends)
+        domain, split, names = source_of(config), config.source_set, _path(config.data_list)
+    else:
+        domain, split, names = target_of(config), config.set, _path(config.data_list_target)
+    samples = domain.samples(split, names, on_missing=config.on_missing)
+    return [prefer_drawn(sample) for sample in samples] if config.network == "pointrend" else samples
 
 
 def _labelled_stream(config: Config, device: Device, start: int):
@@ -126,19 +126,19 @@ def _pointrend_stream(config: Config, device: Device, start: int):
 
 
 def _source_stream(config: Config, device: Device, start: int):
-    """GTA5, or a ranking's easy split with its pseudo labels."""
+    """The source, or a ranking's easy split with its pseudo labels."""
     if not config.ranking_dir:
         return _labelled_stream(replace(config, labelled_domain="source", augmentation="none"), device, start)
     ranking = Path(config.ranking_dir)
-    images = list_cityscapes(config.target_root, config.set, ranking / EASY, with_labels=False)
+    images = target_of(config).samples(config.set, ranking / EASY, with_labels=False)
     options = _options(config, device, start)
-    options.update(label_table=AS_IT_IS, same_size=False)  # pseudo labels have the network's input size
+    options.update(same_size=False)  # pseudo labels have the network's input size
     samples = list_pseudo_labels(ranking, images)
     return create_stream(samples, config.input_size, config.batch_size, with_label=True, **options)
 
 
 def _target_stream(config: Config, device: Device, start: int):
-    """Cityscapes' training split, or a ranking's hard split."""
+    """The target's training split, or a ranking's hard split."""
     options = _options(config, device, start)
     options["seed"] += 1  # the two domains must not be shuffled alike
     return create_stream(list_target(config), config.input_size_target, config.batch_size, with_label=False, **options)

@@ -33,12 +33,14 @@ class Hooks:
     save: ``save(done)`` writes a complete snapshot after ``done`` iterations and returns its path.
     evaluate: ``evaluate()`` -> named scores; ``keep_best(done, scores)`` stores the weights that are best so far.
     plot: ``plot(metrics.csv, curves.png)``.
+    watch: ``watch(rows)`` -> warnings about the losses of these iterations, rows of (iteration, losses).
     """
 
     save: Callable[[int], Path]
     evaluate: Callable[[], dict[str, float]] | None = None
     keep_best: Callable[[int, dict[str, float]], None] | None = None
     plot: Callable[[Path, Path], None] | None = None
+    watch: Callable[[list[tuple[int, dict[str, float]]]], list[str]] | None = None
     last_snapshot: Path | None = field(default=None)
 
 
@@ -68,6 +70,8 @@ def train(step: Step, batches: Iterator[tuple[Tensor, ...]], schedule: Schedule,
             rows = [(i, {name: float(value) for name, value in losses.items()}) for i, losses in waiting]
             _refuse_not_finite(rows, hooks.last_snapshot)
             log.losses(rows, (time.perf_counter() - since) / len(rows), data_seconds / len(rows))
+            for warning in hooks.watch(rows) if hooks.watch else ():
+                log.say(warning)
             waiting = []
             if must_evaluate:
                 scores = hooks.evaluate()

@@ -9,7 +9,10 @@ from model_utils.errors import UserError
 from model_utils.files import write_json
 from src.build import Run, build_run
 from src.checkpoint import save_weights
+from src.discriminator_health import DISCRIMINATORS, DiscriminatorWatch, window_of
+from src.domains import classes_of, target_of
 from src.evaluate import evaluate, make_predictor
+from src.metrics import read_curve
 from src.pictures import plot_curves
 from src.precision import set_precision
 from src.run_log import RunLog, SilentLog
@@ -27,6 +30,7 @@ def run_training(config: Config, device: Device) -> None:
     Raises:
         UserError: the folder cannot be written, the snapshot does not fit, or a loss is not finite.
     """
+    classes_of(config)  # refuses what does not fit together before anything is built
     config = in_iterations(config, device)
     run = build_run(config, device)
     folder = Path(config.snapshot_dir)
@@ -52,6 +56,7 @@ def run_training(config: Config, device: Device) -> None:
         evaluate=_evaluator(config, run) if _has_validation(config, device) else None,
         keep_best=_best_keeper(config, run, folder, best),
         plot=plot_curves,
+        watch=_discriminator_watch(config, folder) if device.is_first and config.method == "adversarial" else None,
         last_snapshot=resumed_from,
     )
     schedule = Schedule(
@@ -115,7 +120,8 @@ def _remove_old(folder: Path, prefix: str, keep: int) -> None:
 
 def _has_validation(config: Config, device: Device) -> bool:
     """Evaluation while training needs a validation split, and is the first process's work."""
-    return bool(config.eval_every) and device.is_first and config.target_root.is_dir()
+    target = target_of(config)
+    return bool(config.eval_every) and device.is_first and bool(target.description.labels) and target.root.is_dir()
 
 
 def _evaluator(config: Config, run: Run) -> Callable[[], dict[str, float]]:
@@ -129,6 +135,15 @@ def _evaluator(config: Config, run: Run) -> Callable[[], dict[str, float]]:
         return {"miou": 100 * result.confusion.mean_iou(), "entropy": result.mean_entropy}
 
     return scores
+
+
+def _discriminator_watch(config: Config, folder: Path) -> Callable:
+    """Warns of discriminators that are of no use; a resumed run knows what was warned of before."""
+    names = [name for name, (_, weight) in DISCRIMINATORS.items() if getattr(config, weight)]
+    watch = DiscriminatorWatch(names, config.gan, window_of(config.num_steps_stop))
+    if (folder / "metrics.csv").is_file():
+        watch.add_all(read_curve(folder / "metrics.csv"))
+    return watch.look
 
 
 def _best_keeper(config: Config, run: Run, folder: Path, best: dict[str, float]) -> Callable:

@@ -7,6 +7,7 @@ from PIL import Image
 
 from model_utils.errors import UserError
 from src.dataset import augment_pointrend as augment
+from src.dataset.labels import AS_IT_IS
 from src.dataset.loader import create_stream
 from src.dataset.samples import Sample
 
@@ -118,7 +119,7 @@ def test_scenes_smaller_than_the_crop_are_filled_up(samples):
 def test_train_id_files_are_read_as_they_are(samples, tmp_path):
     path = tmp_path / "a_gtFine_labelTrainIds.png"
     Image.fromarray(np.repeat([[0, 13, 255]], 96, 0).repeat(64, 1).astype(np.uint8)).save(path)
-    _, label, _ = load(Sample("a", samples[0].image, path), np.random.default_rng(0), crop=(48, 96))
+    _, label, _ = load(Sample("a", samples[0].image, path, AS_IT_IS), np.random.default_rng(0), crop=(48, 96))
     assert set(np.unique(label)) <= {0, 13, 255}
 
 
@@ -126,7 +127,7 @@ def test_a_label_of_another_size_is_refused(samples, tmp_path):
     path = tmp_path / "small_labelIds.png"
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
     with pytest.raises(UserError, match="but its image is 192x96"):
-        load(Sample("a", samples[0].image, path), np.random.default_rng(0))
+        load(Sample("a", samples[0].image, path, AS_IT_IS), np.random.default_rng(0))
 
 
 def test_random_numbers_depend_on_seed_and_position_alone(samples):

@@ -11,8 +11,9 @@ from PIL import Image
 
 from model_utils.errors import UserError
 from src.dataset import create_train_labels as module
-from src.dataset.cityscapes import LABEL_END, TRAIN_IDS_END, list_cityscapes
+from src.dataset.cityscapes import list_cityscapes, prefer_drawn
 from src.dataset.create_train_labels import LABEL_IDS, NOT_DRAWN, create_train_labels, draw_polygons, main
+from src.dataset.transforms import load_label
 
 
 def write(root: Path, number: int, objects: list, split: str = "train", size: tuple[int, int] = (64, 32)) -> Path:
@@ -68,13 +69,12 @@ def test_label_ids_are_translated_where_there_are_no_polygons(tmp_path):
     expected = draw_polygons(path)
     json2labelImg(str(path), str(path).replace("polygons.json", "labelIds.png"), "ids")
     path.unlink()
-    assert list_cityscapes(tmp_path, "train", label_ends=(TRAIN_IDS_END, LABEL_END))[0].label.name.endswith(
-        "labelIds.png"
-    )
+    sample = list_cityscapes(tmp_path, "train")[0]
+    assert prefer_drawn(sample) is sample
     assert create_train_labels(tmp_path) == (1, 0)
-    label = list_cityscapes(tmp_path, "train", label_ends=(TRAIN_IDS_END, LABEL_END))[0].label
-    assert label.name.endswith("labelTrainIds.png")
-    np.testing.assert_array_equal(np.asarray(Image.open(label)), expected)
+    drawn = prefer_drawn(sample)
+    assert drawn.label.name.endswith("labelTrainIds.png")
+    np.testing.assert_array_equal(load_label(drawn.label, table=drawn.table), expected)
 
 
 @pytest.mark.parametrize(

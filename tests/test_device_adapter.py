@@ -45,6 +45,18 @@ def test_the_users_own_setting_stays(monkeypatch):
     assert os.environ["ONEDNN_MAX_CPU_ISA"] == "AVX2"
 
 
+def test_waiting_takes_no_core_on_the_processor_alone(monkeypatch):
+    monkeypatch.setenv("MS_DEV_HOST_BLOCKING_RUN", "")
+    monkeypatch.delenv("MS_DEV_HOST_BLOCKING_RUN")
+    prepare_environment("auto")  # may become a chip, which wants its host to run ahead
+    assert "MS_DEV_HOST_BLOCKING_RUN" not in os.environ
+    start_device("auto")
+    assert os.environ["MS_DEV_HOST_BLOCKING_RUN"] == "1"
+    monkeypatch.setenv("MS_DEV_HOST_BLOCKING_RUN", "0")
+    start_device("CPU")
+    assert os.environ["MS_DEV_HOST_BLOCKING_RUN"] == "0"
+
+
 def test_start_up_line():
     line = describe(start_device("CPU"), "graph")
     assert line == f"device CPU, rank 0 of 1, MindSpore {ms.__version__}, float32, graph mode"

@@ -52,8 +52,9 @@ def test_source_only_then_evaluation_then_scoring_the_folder(world, tmp_path):
     assert f"===> mIoU: {expected['miou']:.2f}" in scored
     assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["iou"] == expected["iou"]
     assert len(list((result / "side_by_side").iterdir())) == 2
-    page = call(sys.executable, "-m", "src.report", tmp_path / "report", f"first={run}", code=2)
-    assert "evaluate the run" in page
+    call(sys.executable, "-m", "src.report", run)
+    before = (run / "report.html").read_text(encoding="utf-8")
+    assert ">Training</h2>" in before and "Classes" not in before
     call(
         "bash",
         "scripts/run_eval.sh",
@@ -64,9 +65,10 @@ def test_source_only_then_evaluation_then_scoring_the_folder(world, tmp_path):
         "--scales",
         "1.0,1.5",
     )
-    call(sys.executable, "-m", "src.report", tmp_path / "report", f"first={run}")
+    call(sys.executable, "-m", "src.report", f"first={run}", result, "--output", tmp_path / "report")
     assert (tmp_path / "report" / "report.html").stat().st_size > 50_000
-    assert list(json.loads((tmp_path / "report" / "summary.json").read_text(encoding="utf-8"))) == ["first"]
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text(encoding="utf-8"))
+    assert summary.keys() == {"first", tmp_path.name} and summary[tmp_path.name] == round(expected["miou"], 2)
 
 
 ICNET = "--config_path configs/icnet_demo.yaml --depths 1,1,1,1 --width 4 --base_size 48 --crop_size 64".split()

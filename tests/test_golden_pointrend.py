@@ -18,6 +18,7 @@ from src.methods.pointrend import pointrend_losses
 from src.models import PointRend
 from src.points import draws_needed
 from tests.golden_numbers import FOLDER, MODES, SALT, formulas
+from tests.helpers import in_own_process
 
 pytestmark = pytest.mark.golden
 
@@ -100,11 +101,6 @@ def weights(tmp_path_factory) -> dict[str, Path]:
     return {key: folder / f"{key}.safetensors" for key in states}
 
 
-@pytest.fixture(scope="module")
-def network() -> PointRend:
-    return PointRend()
-
-
 def tensor(image: np.ndarray) -> ms.Tensor:
     return ms.Tensor(image.astype(np.float32) - MEAN)
 
@@ -153,7 +149,12 @@ def relative(value: np.ndarray, expected: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("compiled", MODES.values(), ids=MODES.keys())
-def test_recorded(weights, network, compiled):
+def test_recorded(weights, compiled):
+    in_own_process(check_recorded, weights, compiled)
+
+
+def check_recorded(weights: dict[str, Path], compiled: bool) -> None:
+    network = PointRend()
     data = np.load(FOLDER / "pointrend.npz")
     load_weights(network, weights["recorded"])
     images = data["eval.input_bgr_uint8"]
@@ -175,7 +176,12 @@ def test_recorded(weights, network, compiled):
 
 
 @pytest.mark.parametrize("compiled", MODES.values(), ids=MODES.keys())
-def test_formula(weights, network, compiled):
+def test_formula(weights, compiled):
+    in_own_process(check_formula, weights, compiled)
+
+
+def check_formula(weights: dict[str, Path], compiled: bool) -> None:
+    network = PointRend()
     load_weights(network, weights["formula"])
     image, label = formula_scene()
     coarse, fine, first, second = inferred(network, image, compiled)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from src.dataset.labels import AS_IT_IS, IGNORE, TRAIN_ID
+from src.dataset.labels import IGNORE
 from src.dataset.samples import Sample
 from src.dataset.transforms import Size, load_label, read_bgr
 
@@ -29,8 +29,7 @@ def load_training_sample(
         UserError: a damaged file, or a label that does not fit.
     """
     image = read_bgr(sample.image)
-    table = AS_IT_IS if sample.label.name.endswith("TrainIds.png") else TRAIN_ID
-    label = load_label(sample.label, table=table, image_size=image.shape[:2])
+    label = load_label(sample.label, table=sample.table, image_size=image.shape[:2])
     size = resized_size(image.shape[:2], int(rng.choice(short_sides)))
     label = np.asarray(Image.fromarray(label).resize(size[::-1], Image.Resampling.NEAREST))
     top, left = choose_crop(label, crop, rng)

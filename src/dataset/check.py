@@ -18,11 +18,10 @@ from tqdm import tqdm
 from model_utils.config import Config, load_config
 from model_utils.errors import UserError, run
 from model_utils.files import write_text
-from src.dataset.cityscapes import list_cityscapes
-from src.dataset.gta5 import list_gta5
-from src.dataset.labels import CLASS_NAMES
+from src.dataset.labels import IGNORE, Classes
 from src.dataset.samples import Sample
 from src.dataset.transforms import load_label, read_bgr
+from src.domains import classes_of, source_of, target_of
 from src.pictures import overlay, plot_frequencies, save_image
 
 SHOWN = 12  # samples on a contact sheet
@@ -37,11 +36,11 @@ class Findings:
     problems: list[str] = field(default_factory=list)
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
 
-    def table(self) -> str:
+    def table(self, names: tuple[str, ...]) -> str:
         """A line per class: share of the labelled pixels."""
-        total = max(int(self.pixels[: len(CLASS_NAMES)].sum()), 1)
-        lines = [f"  {name:16s} {100 * self.pixels[k] / total:7.3f} %" for k, name in enumerate(CLASS_NAMES)]
-        ignored = 100 * self.pixels[255] / max(int(self.pixels.sum()), 1)
+        total = max(int(self.pixels[: len(names)].sum()), 1)
+        lines = [f"  {name:16s} {100 * self.pixels[k] / total:7.3f} %" for k, name in enumerate(names)]
+        ignored = 100 * self.pixels[IGNORE] / max(int(self.pixels.sum()), 1)
         return "\n".join([*lines, f"  {'(ignored)':16s} {ignored:7.3f} % of all pixels"])
 
 
@@ -64,13 +63,13 @@ def _look(sample: Sample) -> tuple[tuple[int, int] | None, np.ndarray | None, st
         size = read_bgr(sample.image).shape[:2]
         if sample.label is None:
             return size, None, ""
-        label = load_label(sample.label, image_size=size)
+        label = load_label(sample.label, table=sample.table, image_size=size)
         return size, np.bincount(label.ravel(), minlength=256), ""
     except UserError as error:
         return None, None, str(error)
 
 
-def contact_sheet(samples: list[Sample]) -> Image.Image:
+def contact_sheet(samples: list[Sample], classes: Classes) -> Image.Image:
     """Evenly chosen images with their labels drawn over them; those that cannot be read stay empty."""
     chosen = [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, SHOWN).astype(int))]
     columns, (width, height) = 3, (420, 220)
@@ -83,7 +82,7 @@ def contact_sheet(samples: list[Sample]) -> Image.Image:
         if _look(sample)[2]:
             continue
         rgb = np.ascontiguousarray(read_bgr(sample.image)[:, :, ::-1])
-        drawn = overlay(rgb, load_label(sample.label)) if sample.label else rgb
+        drawn = overlay(rgb, load_label(sample.label, table=sample.table), classes) if sample.label else rgb
         canvas.paste(Image.fromarray(drawn).resize((width, height), Image.Resampling.BILINEAR), (x, y + 20))
     return canvas
 
@@ -98,11 +97,12 @@ def parts_of(config: Config) -> dict[str, tuple[list[Sample], str]]:
     source, target = (Path(text) if text else None for text in (config.data_list, config.data_list_target))
     parts = {}
     if two_domains or config.labelled_domain == "source":
-        parts["source"] = _pairs(list_gta5, config.source_root, source)
+        parts["source"] = _pairs(source_of(config).samples, config.source_set, source)
     if two_domains or config.labelled_domain == "target":
         options = {"with_labels": not two_domains}
-        parts[f"target {config.set}"] = _pairs(list_cityscapes, config.target_root, config.set, target, **options)
-    parts[f"target {config.eval_set}"] = _pairs(list_cityscapes, config.target_root, config.eval_set)
+        parts[f"target {config.set}"] = _pairs(target_of(config).samples, config.set, target, **options)
+    if target_of(config).description.labels:
+        parts[f"target {config.eval_set}"] = _pairs(target_of(config).samples, config.eval_set)
     return parts
 
 
@@ -117,6 +117,7 @@ def _pairs(list_samples: Callable, *arguments, **options) -> tuple[list[Sample],
 def main(argv: list[str] | None = None) -> int:
     """Checks the data of a configuration; 0 when all is well, 1 when not."""
     config = load_config(sys.argv[1:] if argv is None else argv)
+    classes = classes_of(config)
     folder, lines, wrong = Path(config.result_dir), [], 0
     for title, (samples, missing) in parts_of(config).items():
         found = check_samples(samples, title)
@@ -125,13 +126,13 @@ def main(argv: list[str] | None = None) -> int:
         sizes = ", ".join(f"{w}x{h}: {count}" for (h, w), count in found.sizes.most_common(4))
         lines.append(f"{title}: {found.images} images ({sizes})")
         if found.pixels.any():
-            lines.append(found.table())
-            absent = [CLASS_NAMES[k] for k in range(len(CLASS_NAMES)) if not found.pixels[k]]
+            lines.append(found.table(classes.names))
+            absent = [class_name for k, class_name in enumerate(classes.names) if not found.pixels[k]]
             lines += [f"  no pixel of: {', '.join(absent)}"] if absent else []
-            plot_frequencies(found.pixels[: len(CLASS_NAMES)], CLASS_NAMES, title, folder / f"{name}_classes.png")
+            plot_frequencies(found.pixels[: len(classes.names)], classes, title, folder / f"{name}_classes.png")
         lines += [f"  problem: {problem}" for problem in found.problems]
         wrong += len(found.problems)
-        save_image(contact_sheet(samples), folder / f"{name}_samples.png")
+        save_image(contact_sheet(samples, classes), folder / f"{name}_samples.png")
     lines.append(f"{wrong} problems" if wrong else "all is well")
     print("\n".join(lines))
     write_text(folder / "check.txt", "\n".join(lines) + "\n")

@@ -1,7 +1,10 @@
-"""Cityscapes' 19 evaluation classes: names, colours and the way from label ids to trainIds.
+"""Classes: names and colours; Cityscapes' 19 evaluation classes and the way from label ids to trainIds.
 
 Source: cityscapesScripts, helpers/labels.py. GTA5's labels use the same ids.
 """
+
+import colorsys
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -68,6 +71,40 @@ AS_IT_IS[:19] = np.arange(19)
 AS_IT_IS[IGNORE] = IGNORE
 
 
-def colorize(train_ids: np.ndarray) -> np.ndarray:
-    """trainIds (H, W) uint8 -> colours (H, W, 3) uint8 RGB; ignored pixels are black."""
-    return PALETTE[train_ids]
+ALL_IDS = np.arange(256, dtype=np.uint8)  # for pseudo labels, which hold the trainIds of any classes
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What a network tells apart. The place of a name is its trainId.
+
+    ``palette`` (256, 3) uint8 RGB; ``left_out`` are the names without which a second mean IoU is given.
+    """
+
+    names: tuple[str, ...]
+    palette: np.ndarray
+    left_out: tuple[str, ...] = ()
+
+    def colorize(self, train_ids: np.ndarray) -> np.ndarray:
+        """trainIds (H, W) uint8 -> colours (H, W, 3) uint8 RGB; ignored pixels are black."""
+        return self.palette[train_ids]
+
+    @property
+    def part(self) -> list[int]:
+        """trainIds of the second mean; empty when there is none."""
+        kept = [k for k, name in enumerate(self.names) if name not in self.left_out]
+        return kept if len(kept) < len(self.names) else []
+
+
+CITYSCAPES = Classes(tuple(CLASS_NAMES), PALETTE)
+
+
+def make_classes(names: list[str], colors: dict[str, tuple[int, int, int]], left_out: list[str]) -> Classes:
+    """Classes in this order; names without a colour get Cityscapes' or, where it has none, one of their own."""
+    known = dict(zip(CLASS_NAMES, PALETTE.tolist(), strict=False))
+    palette = np.zeros((256, 3), np.uint8)
+    for k, name in enumerate(names):
+        # Steps of the golden ratio keep the hues of any number of classes apart.
+        invented = [round(255 * value) for value in colorsys.hsv_to_rgb(0.618034 * k % 1, 0.75, 0.9)]
+        palette[k] = colors.get(name) or known.get(name) or invented
+    return Classes(tuple(names), palette, tuple(left_out))

@@ -16,7 +16,6 @@ import mindspore.dataset as minddata
 import numpy as np
 
 from model_utils.errors import UserError
-from src.dataset.labels import TRAIN_ID
 from src.dataset.samples import Sample
 from src.dataset.transforms import Size, load_label, read_bgr, to_network_input
 
@@ -123,7 +122,6 @@ def create_stream(
     ranks: int = 1,
     workers: int = 2,
     on_broken: str = "fail",
-    label_table: np.ndarray = TRAIN_ID,
     same_size: bool = True,
     to_input: ToInput = to_network_input,
     augment: Augment | None = None,
@@ -137,12 +135,11 @@ def create_stream(
     Args:
         size: (height, width) of the delivered images and labels.
         on_broken: ``fail`` raises a damaged file's UserError; ``skip`` takes the next sample instead.
-        label_table: (256,) id in the files -> trainId.
         same_size: a label file must have its image's size.
         to_input: makes a network's input of an image.
         augment: changes images and labels and brings them to ``size``; without it they are resized.
-        load: makes arrays, called ``names``, of a sample in its own way; ``size``, ``with_label``, ``label_table``,
-            ``to_input`` and ``augment`` then mean nothing.
+        load: makes arrays, called ``names``, of a sample in its own way; ``size``, ``with_label``, ``to_input`` and
+            ``augment`` then mean nothing.
 
     Returns:
         Iterator of (image (N, 3, H, W) float32, label (N, H, W) int32), or of (image,) without labels.
@@ -156,7 +153,7 @@ def create_stream(
         if not with_label:
             return (to_input(image, size),)
         expected = image.shape[:2] if same_size else None
-        label = load_label(sample.label, None if augment else size, label_table, image_size=expected)
+        label = load_label(sample.label, None if augment else size, sample.table, image_size=expected)
         if augment:
             image, label = augment(image, label, rng)
         return to_input(image, size), label.astype(np.int32)
@@ -174,14 +171,8 @@ class EvalDataset:
     Can be iterated several times; the next images are decoded while one is in use.
     """
 
-    def __init__(
-        self,
-        samples: list[Sample],
-        size: Size,
-        label_table: np.ndarray = TRAIN_ID,
-        to_input: ToInput = to_network_input,
-    ):
-        self.samples, self._size, self._table, self._to_input = samples, size, label_table, to_input
+    def __init__(self, samples: list[Sample], size: Size, to_input: ToInput = to_network_input):
+        self.samples, self._size, self._to_input = samples, size, to_input
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -195,7 +186,7 @@ class EvalDataset:
                     ahead.append(pool.submit(self._load, self.samples[number + PREFETCH]))
 
     def _load(self, sample: Sample) -> tuple[Sample, np.ndarray, np.ndarray | None]:
-        label = load_label(sample.label, table=self._table) if sample.label else None
+        label = load_label(sample.label, table=sample.table) if sample.label else None
         return sample, self.load_image(sample), label
 
     def load_image(self, sample: Sample) -> np.ndarray:

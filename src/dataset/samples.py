@@ -1,18 +1,36 @@
 """What every data set is made of: samples, list files, and pairs with a missing half."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
 
 from model_utils.errors import UserError
+from src.dataset.labels import TRAIN_ID
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image; ``name`` is its line in a list file, e.g. ``aachen/aachen_000000_000019_leftImg8bit.png``."""
+    """One image; ``name`` is its line in a list file, e.g. ``aachen/aachen_000000_000019_leftImg8bit.png``.
+
+    ``table`` leads from the label file's values to trainIds, see ``load_label``.
+    """
 
     name: str
     image: Path
     label: Path | None
+    table: np.ndarray = field(default_factory=lambda: TRAIN_ID, repr=False, compare=False)
+
+
+def flat_name(name: str) -> str:
+    """PNG file name for what is made of a sample: its own where that begins with its folder's, as Cityscapes' do.
+
+    Others get their folders in front, so that ``Rome/1.png`` and ``Rio/1.png`` stay apart.
+    """
+    path = PurePosixPath(name)
+    is_unique = not path.parent.name or path.stem.startswith(f"{path.parent.name}_")
+    stem = path.stem if is_unique else "_".join(path.with_suffix("").parts)
+    return f"{stem}.png"
 
 
 def read_list(list_file: Path, folder: Path) -> list[str]:
@@ -56,15 +74,3 @@ def keep_pairs(samples: list[Sample], on_missing: str) -> list[Sample]:
     if not kept:
         raise UserError("no image has a label; check the folders and the file names")
     return kept
-
-
-def first_folder(candidates: list[Path], purpose: str, key: str) -> Path:
-    """The first folder that exists.
-
-    Raises:
-        UserError: none does; names the first and the key that sets it.
-    """
-    for folder in candidates:
-        if folder.is_dir():
-            return folder
-    raise UserError(f"{purpose}: folder {candidates[0]} does not exist; set {key} or --data_path")

@@ -19,6 +19,7 @@ MEAN_RGB = np.array([0.485, 0.456, 0.406], np.float32)
 DEVIATION_RGB = np.array([0.229, 0.224, 0.225], np.float32)
 NORMALIZED = (np.arange(256, dtype=np.float32)[:, None] / 255 - MEAN_RGB) / DEVIATION_RGB  # (256, 3): byte -> input
 Size = tuple[int, int]  # (height, width)
+ID_VALUES, WIDE_VALUES, COLOR_VALUES = 256, 65536, 1 << 24  # lengths of label tables, see load_label
 
 
 def read_bgr(path: Path) -> np.ndarray:
@@ -38,9 +39,13 @@ def read_bgr(path: Path) -> np.ndarray:
 
 
 def _is_whole(data: np.ndarray) -> bool:
-    """A PNG must end with its end mark: OpenCV returns a half-decoded truncated file as if it were whole."""
-    is_png = data[:8].tobytes() == b"\x89PNG\r\n\x1a\n"
-    return not is_png or b"IEND" in data[-16:].tobytes()
+    """A file must hold its end mark: OpenCV returns a half-decoded truncated one as if it were whole."""
+    if data[:8].tobytes() == b"\x89PNG\r\n\x1a\n":
+        return b"IEND" in data[-16:].tobytes()
+    if data[:2].tobytes() == b"\xff\xd8":  # JPEG: an end mark after the start of the last scan
+        content = data.tobytes()
+        return content.rfind(b"\xff\xd9") > content.rfind(b"\xff\xda")
+    return True
 
 
 def resize_bicubic(image: np.ndarray, size: Size) -> np.ndarray:
@@ -76,34 +81,61 @@ def load_image(path: Path, size: Size) -> np.ndarray:
 def load_label(
     path: Path, size: Size | None = None, table: np.ndarray = TRAIN_ID, image_size: Size | None = None
 ) -> np.ndarray:
-    """File of ids -> trainIds (*size) uint8, 255 ignored; palette files are read as indices.
+    """File of ids or colours -> trainIds (*size) uint8, 255 ignored.
 
     Args:
         size: nearest-resized to this; None keeps the file's own size.
-        table: (256,) id -> trainId.
+        table: value -> trainId. Its length says what the file holds: 256 ids of 8 bits (palette files are read as
+            indices), 65,536 ids of 16 bits in the first channel, 2^24 colours (256 * (256 * red + green) + blue).
         image_size: size of the image it belongs to; compared with the label's own when given.
 
     Raises:
         UserError: damaged file, colours instead of indices, another size than the image, unknown ids.
     """
+    read = {ID_VALUES: _read_ids, WIDE_VALUES: _read_wide_ids, COLOR_VALUES: _read_colors}[len(table)]
     try:
-        with Image.open(path) as file:
-            if file.mode not in ("P", "L", "1"):
-                raise UserError(
-                    f"label {path}: holds colours ({file.mode}) instead of ids; use the labelIds or palette files"
-                )
-            file.load()
-            if image_size and file.size != image_size[::-1]:
-                raise UserError(
-                    f"label {path}: is {file.size[0]}x{file.size[1]}, but its image is {image_size[1]}x{image_size[0]}"
-                )
-            if size and file.size != size[::-1]:
-                file = file.resize(size[::-1], Image.Resampling.NEAREST)
-            ids = np.asarray(file, np.uint8)
+        file = read(path)
+        if image_size and file.size != image_size[::-1]:
+            raise UserError(
+                f"label {path}: is {file.size[0]}x{file.size[1]}, but its image is {image_size[1]}x{image_size[0]}"
+            )
+        if size and file.size != size[::-1]:
+            file = file.resize(size[::-1], Image.Resampling.NEAREST)
+        values = np.asarray(file, np.int32 if file.mode == "I" else np.uint8)
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"label {path}: is damaged or not an image ({error}); replace it") from error
-    train_ids = table[ids]
+    train_ids = table[values]
     if (train_ids == UNKNOWN).any():
-        wrong = sorted(set(np.unique(ids[train_ids == UNKNOWN]).tolist()))
-        raise UserError(f"label {path}: holds ids {wrong[:5]} that are no label ids; check the label map")
+        wrong = np.unique(values[train_ids == UNKNOWN]).tolist()[:5]
+        if len(table) == COLOR_VALUES:
+            wrong = [(value >> 16, value >> 8 & 255, value & 255) for value in wrong]
+        what = "colours" if len(table) == COLOR_VALUES else "ids"
+        raise UserError(f"label {path}: holds {what} {wrong} that are no label ids; check the label map")
     return train_ids
+
+
+def _read_ids(path: Path) -> Image.Image:
+    with Image.open(path) as file:
+        if file.mode not in ("P", "L", "1"):
+            raise UserError(
+                f"label {path}: holds colours ({file.mode}) instead of ids; use the labelIds or palette files"
+            )
+        file.load()
+        return file
+
+
+def _read_wide_ids(path: Path) -> Image.Image:
+    """By OpenCV: Pillow cuts colour images of 16 bits down to 8."""
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    values = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size and _is_whole(data) else None
+    if values is None:
+        raise ValueError("it cannot be decoded")
+    if values.dtype != np.uint16:
+        raise UserError(f"label {path}: holds 8 bits a channel, not 16; use the data set's own label files")
+    return Image.fromarray((values if values.ndim == 2 else values[:, :, 2]).astype(np.int32))  # OpenCV's red is last
+
+
+def _read_colors(path: Path) -> Image.Image:
+    with Image.open(path) as file:
+        rgb = np.asarray(file.convert("RGB"), np.int32)
+    return Image.fromarray(rgb[:, :, 0] << 16 | rgb[:, :, 1] << 8 | rgb[:, :, 2])

@@ -1,0 +1,247 @@
+"""Data sets as plain descriptions (``configs/datasets/*.yaml``): where files lie, and what their labels mean."""
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model_utils.config_text import load_yaml
+from model_utils.errors import UserError
+from src.dataset.labels import CLASS_NAMES, IGNORE, LABEL_ID, UNKNOWN
+from src.dataset.samples import Sample, keep_pairs, read_list
+from src.dataset.transforms import COLOR_VALUES, ID_VALUES, WIDE_VALUES
+
+BUILT_IN = Path(__file__).resolve().parents[2] / "configs" / "datasets"
+KEYS = ("folder", "images", "labels", "splits", "stored", "classes", "ignore", "colors", "mean_without")
+STORED = {"8 bit": ID_VALUES, "16 bit": WIDE_VALUES, "colors": COLOR_VALUES}
+# Label maps that many data sets share: name -> value in the files, and values without a class.
+SHARED = {
+    "cityscapes label ids": (dict(zip(CLASS_NAMES, LABEL_ID.tolist(), strict=True)), list(range(35))),
+    "cityscapes trainIds": ({name: k for k, name in enumerate(CLASS_NAMES)}, []),
+}
+
+
+@dataclass(frozen=True)
+class Description:
+    """A data set.
+
+    Args:
+        name: its file's, for messages.
+        folder: its place below ``data_path``.
+        images: patterns below the data set's folder; the first one that finds a file counts. ``{split}`` is the split,
+            a ``*`` anything within one name. What stands before the first ``*`` is what names in list files start from.
+        labels: one pattern for all of ``images`` or one for each; its k-th ``*`` is what the image's k-th one was.
+            Empty for a target without labels, which then needs no ``classes``.
+        splits: train, val, ... -> what the files call them.
+        stored: what label files hold: ``8 bit`` ids (or a palette's indices), ``16 bit`` ids in the first channel, or
+            ``colors``.
+        classes: name -> values in the label files: ids, or (red, green, blue).
+        ignore: values without a class; ``None``: all others. Any other value is an error.
+        colors: name -> (red, green, blue) in pictures.
+        mean_without: classes without which a second mean IoU is given.
+    """
+
+    name: str
+    folder: str
+    images: list[str]
+    labels: list[str]
+    splits: dict[str, str]
+    stored: str
+    classes: dict[str, list]
+    ignore: list | None
+    colors: dict[str, tuple[int, int, int]]
+    mean_without: list[str]
+
+    def table(self, names: tuple[str, ...]) -> np.ndarray:
+        """Value in a label file -> place in ``names``, as ``load_label`` takes it; other classes are ignored."""
+        table = np.full(STORED[self.stored], IGNORE if self.ignore is None else UNKNOWN, np.uint8)
+        if self.stored != "colors":
+            table[IGNORE] = IGNORE
+        table[[_number(value) for value in self.ignore or []]] = IGNORE
+        for name, values in self.classes.items():
+            table[[_number(value) for value in values]] = names.index(name) if name in names else IGNORE
+        return table
+
+
+def load_description(text: str, key: str = "data set") -> Description:
+    """The description of a built-in name (``gta5``) or of a YAML file; ``key`` is the one that ``text`` comes from.
+
+    Raises:
+        UserError: there is none, or something in it is wrong.
+    """
+    path = BUILT_IN / f"{text}.yaml"
+    if not path.is_file():
+        path = Path(text)
+        if path.suffix not in (".yaml", ".yml"):
+            built_in = sorted(found.stem for found in BUILT_IN.glob("*.yaml"))
+            raise UserError(f"{key}: '{text}' is not one of {', '.join(built_in)}; give one of them or a .yaml file")
+    raw = load_yaml(path)
+    for name in raw:
+        if name not in KEYS:
+            near = difflib.get_close_matches(str(name), KEYS, 1, 0.5)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(KEYS)}"
+            raise UserError(f"{path}: unknown key '{name}'; {hint}")
+    for name in ("images", "classes") if raw.get("labels") else ("images",):
+        if not raw.get(name):
+            raise UserError(f"{path}: key '{name}' is missing")
+    return _description(path, raw)
+
+
+def _description(path: Path, raw: dict[str, Any]) -> Description:
+    stored = str(raw.get("stored", "8 bit"))
+    if stored not in STORED:
+        raise UserError(f"{path}: stored must be one of {', '.join(STORED)}, not '{stored}'")
+    classes, ignore = raw.get("classes") or {}, raw.get("ignore") or []
+    if isinstance(classes, str) and classes in SHARED:
+        classes, more = SHARED[classes]
+        ignore = ignore if ignore == "rest" else [*ignore, *more]
+    if not isinstance(classes, dict):
+        raise UserError(f"{path}: classes must be lines of 'name: id' or one of {', '.join(SHARED)}")
+    classes = {str(name): _values(value, stored, f"{path}: class {name}") for name, value in classes.items()}
+    numbers = [_number(value) for values in classes.values() for value in values]
+    if len(set(numbers)) < len(numbers):
+        raise UserError(f"{path}: a value stands for two classes; remove one of {classes}")
+    if len(classes) > UNKNOWN:
+        raise UserError(f"{path}: has {len(classes)} classes; {UNKNOWN} is the most")
+    colors, splits = _mapping(path, raw, "colors"), _mapping(path, raw, "splits")
+    mean_without = _texts(raw.get("mean_without"))
+    for name in (*colors, *mean_without):
+        if name not in classes:
+            raise UserError(f"{path}: '{name}' is none of its classes ({', '.join(classes)})")
+    images, labels = _patterns(path, raw)
+    return Description(
+        path.stem,
+        str(raw.get("folder") or path.stem),
+        images,
+        labels,
+        {name: str(value) for name, value in splits.items()},
+        stored,
+        classes,
+        None if ignore == "rest" else _values(ignore, stored, f"{path}: ignore"),
+        {name: tuple(_values(value, "colors", f"{path}: color of {name}")[0]) for name, value in colors.items()},
+        mean_without,
+    )
+
+
+def _patterns(path: Path, raw: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Those of images and, as many or none, those of labels."""
+    images, labels = _texts(raw["images"]), _texts(raw.get("labels"))
+    if labels and len(labels) not in (1, len(images)):
+        raise UserError(f"{path}: labels must be one pattern, or one for each of images")
+    labels = labels * len(images) if len(labels) == 1 else labels
+    for pattern in (*images, *labels):
+        if pattern.startswith("/") or re.search(r"\*\*|[?\[\\]", pattern):
+            raise UserError(
+                f"{path}: {pattern} must lie below the data set's folder and have no wildcard but single '*'"
+            )
+    for image, label in zip(images, labels or [""] * len(images), strict=True):
+        if "*" not in image or label.count("*") > image.count("*"):
+            raise UserError(f"{path}: images need a '*' for what changes, and labels at most as many: {image}, {label}")
+    return images, labels
+
+
+def _mapping(path: Path, raw: dict[str, Any], key: str) -> dict[str, Any]:
+    value = raw.get(key) or {}
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: {key} must be lines of 'name: value', not {value}")
+    return {str(name): item for name, item in value.items()}
+
+
+def _texts(value: Any) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)] if value else []
+
+
+def _values(value: Any, stored: str, where: str) -> list:
+    """One value or several, as a list."""
+    if stored == "colors":
+        values = [value] if isinstance(value, list) and value and not isinstance(value[0], list) else value
+        fit = isinstance(values, list) and all(
+            isinstance(v, list) and len(v) == 3 and all(type(n) is int and 0 <= n < 256 for n in v) for v in values
+        )
+        if not fit:
+            raise UserError(f"{where} must be [red, green, blue] from 0 to 255, not {value}")
+        return values
+    values = value if isinstance(value, list) else [value]
+    if not all(type(n) is int and 0 <= n < STORED[stored] for n in values):
+        raise UserError(f"{where} must be ids from 0 to {STORED[stored] - 1}, not {value}")
+    return values
+
+
+def _number(value: int | list[int]) -> int:
+    return value if isinstance(value, int) else value[0] << 16 | value[1] << 8 | value[2]
+
+
+def list_samples(
+    description: Description,
+    root: Path,
+    split: str = "",
+    list_file: Path | None = None,
+    *,
+    names: tuple[str, ...] | None = None,
+    with_labels: bool = True,
+    on_missing: str = "fail",
+    key: str = "data_dir",
+) -> list[Sample]:
+    """Images of a split, sorted, or those of ``list_file`` in its order.
+
+    Args:
+        root: holds the data set's folders itself, or in ``data``, its own folder, or ``data`` in that.
+        names: classes of the run, whose places are the trainIds; the data set's own when not given.
+        key: that sets ``root``, for messages.
+
+    Raises:
+        UserError: a folder, a file of the list or (unless ``on_missing`` is ``skip``) a label is missing.
+    """
+    split = description.splits.get(split, split)
+    pattern, labels, base = _find(description, root, split, key)
+    fixed = pattern[: pattern.index("*")].rpartition("/")[0]
+    folder = base / fixed
+    if list_file:
+        found = read_list(list_file, folder)
+    else:
+        found = sorted(path.relative_to(folder).as_posix() for path in base.glob(pattern))
+    if not with_labels:
+        return [Sample(name, folder / name, None) for name in found]
+    if not labels:
+        raise UserError(f"{description.name} has no labels to learn from or to compare with; describe them")
+    label_folder = base / labels[: f"{labels}*".index("*")].rpartition("/")[0]
+    if not label_folder.is_dir():
+        raise UserError(_no_folder(description, split, "labels", label_folder, key))
+    table = description.table(names or tuple(description.classes))
+    stars = re.compile(re.escape(pattern.removeprefix(fixed).lstrip("/")).replace(r"\*", "([^/]*)"))
+    samples = []
+    for name in found:
+        match = stars.fullmatch(name)
+        if not match:  # only a list file's name can be another
+            raise UserError(f"list file {list_file}: {name} is not of the form {pattern}; correct the list")
+        parts = iter(match.groups())
+        label = "".join(next(parts) if part == "*" else part for part in re.split(r"(\*)", labels))
+        samples.append(Sample(name, folder / name, base / label, table))
+    return keep_pairs(samples, on_missing)
+
+
+def _find(description: Description, root: Path, split: str, key: str) -> tuple[str, str, Path]:
+    """Patterns of images and labels, and the folder below which they find something."""
+    labels = description.labels or [""] * len(description.images)
+    pairs = [
+        (image.replace("{split}", split), label.replace("{split}", split))
+        for image, label in zip(description.images, labels, strict=True)
+    ]
+    own = root / description.folder
+    for base in (root, root / "data", own, own / "data"):
+        for pattern, label in pairs:
+            if next(base.glob(pattern), None):
+                return pattern, label, base
+    pattern = pairs[0][0]
+    folder = root / pattern[: pattern.index("*")].rpartition("/")[0]
+    if not folder.is_dir():
+        raise UserError(_no_folder(description, split, "images", folder, key))
+    raise UserError(f"{description.name} images: {root} holds no {pattern}; unpack the archives there")
+
+
+def _no_folder(description: Description, split: str, what: str, folder: Path, key: str) -> str:
+    title = " ".join(word for word in (description.name, split, what) if word)
+    return f"{title}: folder {folder} does not exist; set {key} or --data_path"
