@@ -27,11 +27,13 @@ def tiny(name: str, level: str) -> nn.Cell:
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_weights_and_logits_are_float32_at_every_level(name, level):
-    network = tiny(name, level)
+    network = tiny(name, level).set_train(False)
     logits = network(Tensor(np.random.default_rng(0).normal(size=(1, 3, 32, 64)), ms.float32))
     assert {str(value.dtype) for value in logits} == {"Float32"}
     assert {str(parameter.dtype) for parameter in network.get_parameters()} == {"Float32"}
-    reference = tiny(name, "O0")(Tensor(np.random.default_rng(0).normal(size=(1, 3, 32, 64)), ms.float32))
+    reference = tiny(name, "O0").set_train(False)(
+        Tensor(np.random.default_rng(0).normal(size=(1, 3, 32, 64)), ms.float32)
+    )
     largest = max(np.abs(a.asnumpy() - b.asnumpy()).max() for a, b in zip(logits, reference, strict=True))
     assert (largest > 0) == (level != "O0")
     assert largest < 0.05 * max(np.abs(value.asnumpy()).max() for value in reference)
@@ -39,7 +41,7 @@ def test_weights_and_logits_are_float32_at_every_level(name, level):
 
 def trained(make, name: str, level: str, parts: slice, **options):
     network = tiny(name, level)
-    scale = None if level == "O0" else LossScale()
+    scale = None if level == "O0" else LossScale(128.0)
     step = make(network, make_sgd(network, learning_rate=1e-2), loss_scale=scale, **options)
     return [values(step([batch(i)[parts]])) for i in range(2)]
 
@@ -55,8 +57,8 @@ def test_half_precision_learns_as_float32(case):
     expected = trained(make, name, "O0", parts, compiled=False, **options)
     found = trained(make, name, "O2", parts, compiled=False, **options)
     for one, two in zip(expected, found, strict=True):
-        assert two.pop("skipped") == 0 and two.pop("loss_scale") == 2**16
-        assert two == pytest.approx(one, rel=1e-2)
+        assert two.pop("skipped") == 0 and two.pop("loss_scale") == 128
+        assert two == pytest.approx(one, rel=3e-2)
 
 
 @pytest.mark.parametrize("compiled", [True, False])
@@ -72,7 +74,7 @@ def test_scaled_gradients_survive_float16(compiled):
 
         gradient = ms.grad(loss, None, ms.ParameterTuple(conv.trainable_params()))
         gradient = ms.jit(gradient) if compiled else gradient
-        found.append(float(scale.unscale((gradient(x),))[0].asnumpy().item()))
+        found.append(float(scale.unscale(gradient(x))[0].asnumpy().item()))
     assert found[0] == 0 and found[1] == pytest.approx(1e-8, rel=1e-3)
 
 
