@@ -37,8 +37,8 @@ def score(config: Config, device: Device) -> None:
         raise UserError("output_size: PointRend's report needs one size for all images; give e.g. 2048,1024")
     if device.ranks > 1 and (config.network == "pointrend" or config.boundary_width):
         raise UserError("boundary_width and PointRend's report need all images in one process; use one device")
-    classes, dataset = classes_of(config), eval_dataset(config)
     network = _network(config)
+    classes, dataset = classes_of(config), eval_dataset(config)
     numbers = range(device.rank, len(dataset), device.ranks)
     dataset.samples = [dataset.samples[i] for i in numbers]
     folder = ResultFolder(Path(config.result_dir), config.max_pictures, classes)

@@ -90,14 +90,17 @@ def test_low_memory_changes_nothing(method):
         np.testing.assert_allclose(results[1][1][name], value, rtol=1e-3, atol=1e-6, err_msg=name)
 
 
-def test_two_sub_iterations_equal_a_batch_of_two_when_statistics_are_frozen():
+@pytest.mark.parametrize("compiled", [True, False])
+def test_two_sub_iterations_equal_a_batch_of_two_when_statistics_are_frozen(compiled):
     """All pixels are labelled, so both means weigh the images alike."""
     weights = []
     large = batch(7, 2)
     for sub_batches in ([large], [tuple(t[i : i + 1] for t in large) for i in range(2)]):
-        generator, _, step = tiny(training=False, iter_size=len(sub_batches), compiled=False)
+        generator, _, step = tiny(training=False, iter_size=len(sub_batches), compiled=compiled)
+        before = generator.layer4[0].conv2.weight.asnumpy().copy()
         step(sub_batches)
         weights.append(generator.layer4[0].conv2.weight.asnumpy())
+        assert (weights[-1] != before).any()
     np.testing.assert_allclose(weights[0], weights[1], rtol=1e-4, atol=1e-7)
 
 

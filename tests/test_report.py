@@ -34,8 +34,8 @@ def write_training(folder: Path, d_main: float = 0.4, rows: int = 150) -> Path:
 def write_evaluation(folder: Path, guess: np.ndarray, image: Path) -> Path:
     for part in ("labels", "cityscapes"):
         (folder / part).mkdir(parents=True)
-    Image.fromarray(LABEL).save(folder / "labels" / "a.png")
-    Image.fromarray(guess).save(folder / "cityscapes" / "a.png")
+    Image.fromarray(LABEL).save(folder / "labels" / "c_a.png")
+    Image.fromarray(guess).save(folder / "cityscapes" / "c_a.png")
     confusion = Confusion(len(NAMES))
     confusion.add(LABEL, guess)
     extra = {"checkpoint": "x/GTA5_150.ckpt", "mean_entropy": 0.1, "images": [{"name": "c/a.png", "image": str(image)}]}

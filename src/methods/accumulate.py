@@ -43,8 +43,12 @@ def make_step(
         losses, gradients = sub_step(*batch)
         return average(losses), update(gradients)
 
+    def update_and_average(gradients, losses):  # one graph: MindSpore does not run one whose result is ()
+        state = update(gradients)
+        return average(losses), state
+
     jit = ms.jit if compiled else (lambda function: function)
-    run_whole, run_sub_step, run_update, run_average = jit(whole), jit(sub_step), jit(update), jit(average)
+    run_whole, run_sub_step, run_update = jit(whole), jit(sub_step), jit(update_and_average)
 
     def step(sub_batches: list[tuple[Tensor, ...]]) -> dict[str, Tensor]:
         if len(sub_batches) == 1:
@@ -55,8 +59,7 @@ def make_step(
             values, gradients = run_sub_step(*batch)
             sums = gradients if sums is None else _add(sums, gradients)
             losses = values if losses is None else tuple(a + b for a, b in zip(losses, values, strict=True))
-        state = run_update(sums)
-        losses = run_average(tuple(value / len(sub_batches) for value in losses))
+        losses, state = run_update(sums, tuple(value / len(sub_batches) for value in losses))
         return dict(zip(all_names, (*losses, *state), strict=True))
 
     return step
