@@ -1,14 +1,4 @@
-"""ICNet in PyTorch, written from the paper and the reference, to measure this project's network and step against.
-
-``python benchmarks/torch_icnet.py train H W BATCH STEPS`` or ``... eval H W 1 STEPS`` prints one JSON line: seconds per
-training step, or per forward of the network in evaluation, and peak memory.
-"""
-
-import json
-import resource
-import statistics
-import sys
-import time
+"""ICNet and its step in PyTorch, written from the paper and the reference, to measure this project against."""
 
 import torch
 from torch import nn
@@ -108,27 +98,3 @@ def make_step(network: nn.Module):
         return [loss.item() for loss in losses]
 
     return step
-
-
-def main() -> None:
-    kind, (height, width, batch, steps) = sys.argv[1], map(int, sys.argv[2:6])
-    torch.manual_seed(0)
-    network = ICNet().train(kind == "train")
-    image, label = torch.randn(batch, 3, height, width), torch.randint(0, 19, (batch, height, width))
-    step = make_step(network)
-
-    def evaluate():
-        with torch.no_grad():
-            network(image)
-
-    seconds = []
-    for _ in range(steps + 1):
-        begin = time.perf_counter()
-        step(image, label) if kind == "train" else evaluate()
-        seconds.append(time.perf_counter() - begin)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(json.dumps({"step_s": round(statistics.median(seconds[1:]), 4), "memory_gb": round(memory, 3)}))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,10 @@
 """The error a user can mend, and the one place where it becomes an exit code."""
 
+import os
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -21,3 +24,25 @@ def run(main: Callable[[list[str] | None], int | None], argv: list[str] | None =
     except KeyboardInterrupt:
         print("stopped by Ctrl-C", file=sys.stderr, flush=True)
         return 130
+
+
+@contextmanager
+def patience(seconds: float, complain: Callable[[], str]) -> Iterator[None]:
+    """Ends the program with exit code 2 and the sentence of ``complain()`` if what is inside takes longer.
+
+    For waiting on what cannot be interrupted, such as a network folder that does not answer: the thread that reads
+    from it does not end either, so nothing less than leaving at once helps.
+    """
+
+    def give_up() -> None:
+        sys.stdout.flush()
+        print(f"error: {complain()}", file=sys.stderr, flush=True)
+        os._exit(2)
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

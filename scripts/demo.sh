@@ -32,11 +32,11 @@ train source_only train_src.py demo --method supervised
 train advnet train_adv.py demo
 train advent train_adv.py demo --view self_information
 echo "== ranking the target's training images =="
-python eval_adv.py --eval_mode rank --restore_from $out/advent/GTA5_180.ckpt "${options[@]}" --result_dir $out/ranking
+python eval_adv.py --eval_mode rank --restore_from $out/advent/GTA5_240.ckpt "${options[@]}" --result_dir $out/ranking
 train intrada train_adv.py demo_intrada
 pages=()
 for name in "${runs[@]}"; do
-  last=GTA5_180.ckpt; if [ "$name" = intrada ]; then last=Cityscapes_140.ckpt; fi
+  last=GTA5_240.ckpt; if [ "$name" = intrada ]; then last=Cityscapes_90.ckpt; fi
   python eval_adv.py --restore_from "$out/$name/$last" --data_path "$world" --device CPU \
     --result_dir $out/$name/result
   pages+=("$name=$out/$name")

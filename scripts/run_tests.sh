@@ -8,4 +8,4 @@ source scripts/_common.sh
 ruff check .
 ruff format --check .
 # Two processes: much of a test is starting a program. All tests of a file share one.
-exec python -m pytest -n 2 --dist loadfile "$@"
+exec python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

@@ -48,6 +48,8 @@ def run_training(config: Config, device: Device) -> None:
         log = SilentLog(config.num_steps_stop, config.num_steps)
     precision = "float32" if config.amp_level == "O0" else f"float16 and float32 ({config.amp_level})"
     log.say(describe(device, config.mode, precision))
+    if device.target == "CPU" and config.amp_level != "O0":
+        log.say("amp_level: a CPU only imitates float16; --amp_level O0 is quicker and more exact here")
     log.say(f"run folder {folder}" + (f", resumed from {resumed_from}" if resumed_from else ""))
 
     best: dict[str, float] = state.get("best", {})

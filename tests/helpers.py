@@ -1,5 +1,6 @@
 """What several tests use: running programs, tiny networks, processes of their own."""
 
+import csv
 import os
 import subprocess
 import sys
@@ -28,6 +29,12 @@ def call(*command: object, code: int = 0, env: dict | None = None) -> str:
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900, env=environment)
     assert done.returncode == code, f"{words}\n{done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
+
+
+def losses(run: Path) -> list[list[str]]:
+    """Rows of a run's metrics.csv without the times."""
+    with (run / "metrics.csv").open(encoding="utf-8") as file:
+        return [row[:-2] for row in csv.reader(file)]
 
 
 def in_own_process(check: Callable, *arguments: object) -> None:

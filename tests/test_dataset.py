@@ -1,5 +1,7 @@
 """Readers, transforms and the loader, on small files in the real layouts."""
 
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from src.dataset.labels import CLASS_NAMES, LABEL_ID, TRAIN_ID
 from src.dataset.loader import EvalDataset, SampleOrder, create_stream
 from src.dataset.synthetic import SOURCE, TARGET, render, write_world
 from src.dataset.transforms import MEAN_BGR, load_image, load_label
+from tests.helpers import call
 
 SOURCE_SIZE, TARGET_SIZE = (52, 95), (48, 96)
 
@@ -197,3 +200,36 @@ def test_eval_dataset_delivers_labels_at_their_own_size_twice(world):
         rows = list(dataset)
         assert [row[0].name for row in rows] == [s.name for s in dataset.samples]
         assert rows[0][1].shape == (1, 3, 24, 48) and rows[0][2].shape == TARGET_SIZE
+
+
+STUCK = """
+import sys
+from pathlib import Path
+from src.dataset import loader
+from src.dataset.samples import Sample
+loader.STUCK = 1.0
+sample = Sample("stuck", Path(sys.argv[2]), None, None)
+if sys.argv[1] == "train":
+    next(loader.create_stream([sample], (40, 64), 1, batches=2, with_label=False, seed=0))
+next(iter(loader.EvalDataset([sample], (40, 64))))
+"""
+
+
+@pytest.mark.parametrize("reader", ["train", "eval"])
+def test_a_stuck_data_source_is_noticed_and_named(tmp_path, reader):
+    """A pipe that nobody writes to stands for a network folder that does not answer."""
+    pipe = tmp_path / "stuck.png"
+    os.mkfifo(pipe)
+    printed = call(sys.executable, "-c", STUCK, reader, pipe, code=2)
+    assert f"error: data: nothing came for 1 s while reading {pipe}; see to that disk" in printed
+
+
+def test_a_worker_that_dies_ends_the_stream(world):
+    def load(sample, rng):
+        raise MemoryError("no memory left in a worker")
+
+    samples = list_gta5(world / "GTA5")
+    stream = create_stream(samples, (40, 64), 1, batches=2, with_label=True, seed=0, load=load, names=("image",))
+    with pytest.raises(RuntimeError, match="no memory left in a worker"):
+        next(stream)
+    stream.close()

@@ -1,17 +1,11 @@
 """The scripts themselves, on a generated world: every configuration for two steps, evaluation, resuming, bad input."""
 
-import csv
 import json
-import random
-import signal
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
-from tests.helpers import ROOT, TINY, call
+from tests.helpers import ROOT, TINY, call, losses
 
 ADVERSARIAL = [
     "advnet_config.yaml",
@@ -20,12 +14,6 @@ ADVERSARIAL = [
     "configs/advent.yaml",
     "configs/demo.yaml",
 ]
-
-
-def losses(folder: Path) -> list[list[str]]:
-    """Rows of metrics.csv without the times."""
-    with (folder / "metrics.csv").open(encoding="utf-8") as file:
-        return [row[:-2] for row in csv.reader(file)]
 
 
 @pytest.mark.parametrize("config", ADVERSARIAL)
@@ -94,29 +82,6 @@ def test_icnet_resumed_equals_uninterrupted_then_scores_and_times(world, tmp_pat
     times = json.loads((tmp_path / "result" / "speed.json").read_text(encoding="utf-8"))["ms"]
     assert list(times) == ["pre-processing", "network", "post-processing", "total"]
     assert all(0 < t["p50"] <= t["p90"] for t in times.values())
-
-
-def test_killed_at_random_moments_and_resumed_equals_uninterrupted(world, tmp_path):
-    def command(folder: Path) -> list[str]:
-        options = ["--data_path", world, "--snapshot_dir", folder, "--num_steps_stop", 40, "--save_pred_every", 3]
-        options += [*TINY, "--eval_every", 0, "--continue_train", "auto"]
-        return [sys.executable, "train_adv.py", *map(str, options)]
-
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(command(whole), cwd=ROOT, check=True, capture_output=True)
-    rng, kills = random.Random(0), 0
-    for _ in range(3):
-        with subprocess.Popen(command(killed), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-            for line in process.stdout:
-                if line.startswith(b"iter ="):
-                    break
-            time.sleep(rng.uniform(0, 2))
-            kills += process.poll() is None
-            process.send_signal(signal.SIGKILL)
-    if losses(killed) != losses(whole):  # the last attempt may have reached the end before it was killed
-        subprocess.run(command(killed), cwd=ROOT, check=True, capture_output=True)
-    assert kills >= 2
-    assert losses(killed) == losses(whole)
 
 
 def test_two_processes_score_as_one(world, tmp_path):

@@ -1,5 +1,10 @@
-"""A run of two processes whose part dies, or that is asked to stop: it ends, with the right code and nothing left."""
+"""Runs whose parts die, that are asked to stop, or that are killed at any moment and started again.
 
+``KILLS=20 python -m pytest tests/test_faults.py -k killed`` kills more often than every day.
+"""
+
+import os
+import random
 import signal
 import subprocess
 import time
@@ -8,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.helpers import ROOT, TINY
+from tests.helpers import ROOT, TINY, call, losses
 
 
 @pytest.mark.parametrize(("fault", "code"), [("a rank dies", 1), ("asked to stop", 143)])
@@ -35,7 +40,45 @@ def test_a_job_ends_within_a_minute_and_leaves_no_process(world, tmp_path, fault
             process.kill()
 
 
-def _of(run: Path) -> list[psutil.Process]:
-    """The run's training processes."""
-    found = psutil.process_iter(["cmdline"])
-    return [p for p in found if str(run) in " ".join(p.info["cmdline"] or []) and "msrun" not in p.info["cmdline"][1]]
+def _of(run: Path, launcher: str = "") -> list[psutil.Process]:
+    """The run's training processes, or those of its ``launcher``."""
+    found = [p for p in psutil.process_iter(["cmdline"]) if str(run) in " ".join(p.info["cmdline"] or [])]
+    return [p for p in found if ("msrun" in " ".join(p.info["cmdline"][:2])) == bool(launcher)]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_killed_at_random_moments_and_resumed_equals_uninterrupted(world, tmp_path, processes):
+    """SIGKILL to every process of the run at any moment after its first lines, also while a snapshot is written."""
+    kills = int(os.environ.get("KILLS", 3 if processes == 1 else 1))
+    steps = 15 * max(kills, 2)
+
+    def command(run: Path) -> list[str]:
+        options = ["--snapshot_dir", run, "--num_steps_stop", steps, "--save_pred_every", 3, "--continue_train", "auto"]
+        words = ["bash", "scripts/run_train.sh", processes, world, *options, *TINY, "--eval_every", 0]
+        return [str(word) for word in words]
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    call(*command(whole))
+    rng, done = random.Random(0), 0
+    for _ in range(kills):
+        before = _rows(killed)
+        job = subprocess.Popen(
+            command(killed), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        while job.poll() is None and _rows(killed) == before:
+            time.sleep(0.05)
+        time.sleep(rng.uniform(0, 1.5))
+        done += job.poll() is None
+        for process in [*_of(killed), *_of(killed, "msrun")]:
+            process.kill()
+        os.killpg(job.pid, signal.SIGKILL)
+        job.wait()
+    if losses(killed) != losses(whole):  # the last attempt may have reached the end before it was killed
+        call(*command(killed))
+    assert done >= max(kills - 1, 1)
+    assert losses(killed) == losses(whole)
+
+
+def _rows(run: Path) -> bytes:
+    file = run / "metrics.csv"
+    return file.read_bytes() if file.is_file() else b""

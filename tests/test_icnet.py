@@ -11,8 +11,7 @@ from model_utils.errors import UserError
 from src.checkpoint import load_weights, original_name
 from src.losses import resize_label, segmentation_loss
 from src.models import ICNet
-from src.models.icnet import convolve_enlarged, pyramid_pooling
-from src.models.layers import resize_to
+from src.models.icnet import pyramid_pooling
 
 
 def tiny(classes: int = 4) -> ICNet:
@@ -54,22 +53,6 @@ def test_pyramid_pooling_sums_the_means_of_windows():
     y = pyramid_pooling(ms.Tensor(x)).asnumpy()[0, 0]
     assert y[0, 0] == pytest.approx(36 + 1 + 4 + 9 + 36)
     assert y[5, 5] == pytest.approx(1)  # only the mean of everything reaches this far
-
-
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
-def test_convolving_before_enlarging_is_convolving_after_it(compiled):
-    def cheap(x, weight):
-        return convolve_enlarged(x, weight, (9, 13), 2)
-
-    def plain(x, weight):
-        return ms.ops.conv2d(resize_to(x, (9, 13)), weight, pad_mode="pad", padding=2, dilation=2)
-
-    for height, width in [(4, 7), (1, 1), (9, 13)]:
-        rng = np.random.default_rng(height)
-        x = ms.Tensor(rng.normal(size=(2, 3, height, width)), ms.float32)
-        weight = ms.Tensor(rng.normal(size=(5, 3, 3, 3)), ms.float32)
-        got = (ms.jit(cheap) if compiled else cheap)(x, weight)
-        np.testing.assert_allclose(got.asnumpy(), plain(x, weight).asnumpy(), rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])

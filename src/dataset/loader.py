@@ -6,7 +6,7 @@ any position without replaying.
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,7 @@ import mindspore as ms
 import mindspore.dataset as minddata
 import numpy as np
 
-from model_utils.errors import UserError
+from model_utils.errors import UserError, patience
 from src.dataset.samples import Sample
 from src.dataset.transforms import Size, load_label, read_bgr, to_network_input
 
@@ -25,6 +25,7 @@ Load = Callable[[Sample, np.random.Generator], tuple[np.ndarray, ...]]
 ToInput = Callable[[np.ndarray, Size], np.ndarray]  # BGR bytes (H, W, 3), size -> network input (3, *size)
 
 PREFETCH = 4  # evaluation images decoded ahead
+STUCK = 600.0  # seconds without a batch or an image after which the program ends and names what it was reading
 
 
 class SampleOrder:
@@ -53,6 +54,7 @@ class _Source:
         self._on_broken = on_broken
         self._lock = threading.Lock()
         self.broken: set[Path] = set()
+        self.reading: dict[int, Path] = {}  # thread -> what it reads
         self.error: UserError | None = None
 
     def __len__(self) -> int:
@@ -63,6 +65,7 @@ class _Source:
         number = self._order[position]
         for attempt in range(len(self._samples)):
             sample = self._samples[(number + attempt) % len(self._samples)]
+            self.reading[threading.get_ident()] = sample.image
             try:
                 return self._load(sample, np.random.default_rng([self._seed, position, 1 + attempt]))
             except UserError as error:
@@ -71,6 +74,8 @@ class _Source:
                     if self._on_broken == "fail" or attempt + 1 == len(self._samples):
                         self.error = self.error or error
                         raise
+            finally:
+                del self.reading[threading.get_ident()]
         raise AssertionError("unreachable: the last attempt returns or raises")
 
 
@@ -98,7 +103,8 @@ class Stream:
 
     def __next__(self) -> tuple[ms.Tensor, ...]:
         try:
-            return tuple(next(self._iterator))
+            with patience(STUCK, lambda: _stuck(self._source.reading.values())):
+                return tuple(next(self._iterator))
         except RuntimeError:
             if self._source.error:  # MindData wraps what its workers raise
                 raise self._source.error from None
@@ -107,6 +113,11 @@ class Stream:
     def close(self) -> None:
         """Ends the workers."""
         self._iterator.release()
+
+
+def _stuck(files: Iterable[Path]) -> str:
+    names = ", ".join(sorted({str(file) for file in files})) or "no file"
+    return f"data: nothing came for {STUCK:g} s while reading {names}; see to that disk or network folder, then resume"
 
 
 def create_stream(
@@ -181,7 +192,9 @@ class EvalDataset:
         with ThreadPoolExecutor(2) as pool:
             ahead = [pool.submit(self._load, sample) for sample in self.samples[:PREFETCH]]
             for number in range(len(self.samples)):
-                yield ahead.pop(0).result()
+                with patience(STUCK, lambda: _stuck([self.samples[number].image])):  # noqa: B023  used within
+                    ready = ahead.pop(0).result()
+                yield ready
                 if number + PREFETCH < len(self.samples):
                     ahead.append(pool.submit(self._load, self.samples[number + PREFETCH]))
 

@@ -62,7 +62,7 @@ TARGET = Style(
     blur=0.8,
     visibility=150,
     camera_height=1.3,
-    sky=((168, 184, 200), (212, 216, 216)),
+    sky=((120, 165, 215), (200, 215, 228)),
     sunny=0.1,
     light_from_left=0.3,
 )

@@ -4,6 +4,8 @@ from typing import ClassVar
 
 from mindspore import Tensor, nn, ops
 
+from src.models.convolution import Conv2d
+
 
 class Discriminator(nn.Cell):
     """Map (N, num_classes, H, W) -> raw score (N, 1, H/32, W/32), each size rounded down at every halving.
@@ -30,8 +32,8 @@ class Discriminator(nn.Cell):
         return self.classifier(x)
 
 
-def _halving(in_channels: int, out_channels: int) -> nn.Conv2d:
-    return nn.Conv2d(in_channels, out_channels, 4, stride=2, pad_mode="pad", padding=1, has_bias=True)
+def _halving(in_channels: int, out_channels: int) -> Conv2d:
+    return Conv2d(in_channels, out_channels, 4, stride=2, padding=1, has_bias=True)
 
 
 def _leaky(x: Tensor) -> Tensor:

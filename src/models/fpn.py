@@ -8,7 +8,7 @@ import math
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import Constant, HeNormal, Uniform, initializer
 
-from src.models.layers import Conv2d
+from src.models.convolution import Conv2d
 
 EXPANSION = 4
 HE_FAN_OUT = HeNormal(mode="fan_out", nonlinearity="relu")

@@ -3,9 +3,9 @@
 from typing import ClassVar
 
 import mindspore as ms
-import numpy as np
 from mindspore import Tensor, nn, ops
 
+from src.models.convolution import convolve_enlarged
 from src.models.layers import BatchNorm, plain_conv, resize_to
 from src.models.resnet import DeepStemResNet
 
@@ -128,30 +128,3 @@ def pyramid_pooling(x: Tensor) -> Tensor:
     for bins in BINS:
         y = y + resize_to(ops.adaptive_avg_pool2d(x, bins), size)
     return y
-
-
-def convolve_enlarged(x: Tensor, weight: Tensor, size: tuple[int, int], dilation: int) -> Tensor:
-    """A padded 3x3 convolution of ``resize_to(x, size)``, computed at the small size with a quarter of the arithmetic.
-
-    A resize mixes pixels and a 1x1 convolution mixes channels, so they commute: the nine taps are 1x1 convolutions of
-    the small map. To enlarge them, shift each to its place and sum them up takes one matrix product per axis.
-
-    x (N, C, h, w), weight (O, C, 3, 3) of x's type -> (N, O, *size), enlarged in float32.
-    """
-    (count, channels, height, width), out_channels = x.shape, weight.shape[0]
-    taps = ops.conv2d(x, weight.transpose(2, 3, 0, 1).reshape((9 * out_channels, channels, 1, 1))).astype(ms.float32)
-    taps = taps.reshape((count, 3, 3, out_channels, height, width))
-    taps = taps.transpose(0, 1, 3, 4, 2, 5).reshape((-1, 3 * width))  # the taps of a row side by side
-    rows = ops.matmul(taps, enlarging_taps(width, size[1], dilation).T)
-    rows = rows.reshape((count, 3, out_channels, height, size[1])).transpose(0, 2, 1, 3, 4)
-    return ops.matmul(enlarging_taps(height, size[0], dilation), rows.reshape((count, out_channels, -1, size[1])))
-
-
-@ops.constexpr
-def enlarging_taps(length: int, new_length: int, dilation: int) -> Tensor:
-    """(new_length, 3 * length): what each of three taps adds to a pixel of the enlarged axis; nothing from outside."""
-    place = np.arange(new_length)[:, None] * (max(length - 1, 0) / max(new_length - 1, 1))  # aligned corners
-    enlarge = np.maximum(0, 1 - np.abs(place - np.arange(length)))
-    padded = np.pad(enlarge, ((dilation, dilation), (0, 0)))
-    taps = [padded[dilation * tap : dilation * tap + new_length] for tap in range(3)]
-    return Tensor(np.concatenate(taps, axis=1).astype(np.float32))

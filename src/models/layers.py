@@ -4,23 +4,7 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import HeNormal, Normal
 
-
-class Conv2d(nn.Conv2d):
-    """Convolution that keeps the size (at stride 1) and computes in ``compute_type``; its weights stay float32."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, *, dilation: int = 1, **options):
-        padding = dilation * (kernel // 2)
-        options.update(pad_mode="pad", padding=padding, dilation=dilation)
-        super().__init__(in_channels, out_channels, kernel, **options)
-        self.compute_type = ms.float32
-
-    def construct(self, x: Tensor) -> Tensor:
-        y = self.convolve(x, self.weight)
-        return ops.bias_add(y, self.bias.astype(y.dtype)) if self.has_bias else y
-
-    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
-        """The convolution alone, with a weight of its shape."""
-        return self.conv2d(x.astype(self.compute_type), weight.astype(self.compute_type))
+from src.models.convolution import Conv2d
 
 
 class BatchNorm(nn.BatchNorm2d):

@@ -1,14 +1,6 @@
-"""The AdvNet step in PyTorch, written from the paper and the reference, to measure this project's step against.
-
-``python benchmarks/torch_reference.py H_S W_S H_T W_T STEPS`` prints one JSON line: seconds per step, peak memory.
-"""
+"""The AdvNet step and DeepLab in PyTorch, written from the papers and the reference, to measure against."""
 
 import itertools
-import json
-import resource
-import statistics
-import sys
-import time
 
 import torch
 from torch import nn
@@ -117,27 +109,3 @@ def make_step(generator, d_aux, d_main, size_s, size_t):
         return [loss.item() for loss in (*seg, *adv)] + [halves[0] + halves[2], halves[1] + halves[3]]
 
     return step
-
-
-def main() -> None:
-    h_s, w_s, h_t, w_t, steps = map(int, sys.argv[1:6])
-    torch.manual_seed(0)
-    generator = DeepLab().train()
-    step = make_step(generator, discriminator(), discriminator(), (h_s, w_s), (h_t, w_t))
-    batch = (
-        50 * torch.randn(1, 3, h_s, w_s),
-        torch.randint(0, 19, (1, h_s, w_s)),
-        50 * torch.randn(1, 3, h_t, w_t),
-    )
-    step(*batch)
-    seconds = []
-    for _ in range(steps):
-        begin = time.perf_counter()
-        step(*batch)
-        seconds.append(time.perf_counter() - begin)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(json.dumps({"step_s": round(statistics.median(seconds), 4), "memory_gb": round(memory, 3)}))
-
-
-if __name__ == "__main__":
-    main()

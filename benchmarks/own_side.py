@@ -1,0 +1,81 @@
+"""This project's side of the benchmarks: ``python benchmarks/own_side.py SYSTEM H,W`` prints one JSON line."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from timing import Work, main
+
+from model_utils.device_adapter import start_device
+
+
+def prepare(system: str, size: tuple[int, int], source_size: tuple[int, int], batch: int, memory: str) -> Work:
+    """The system's training step, or its compiled network in evaluation, on random data."""
+    import mindspore as ms
+    import numpy as np
+
+    from src.models import NETWORKS
+
+    rng = np.random.default_rng(0)
+
+    def images(size):
+        return ms.Tensor(50 * rng.normal(size=(batch, 3, *size)), ms.float32)
+
+    def labels(size):
+        return ms.Tensor(rng.integers(0, 19, (batch, *size)), ms.int32)
+
+    name, _, evaluates = system.partition("_")
+    network = NETWORKS["deeplab_multi" if name == "advnet" else name]().set_train(not evaluates)
+    if evaluates:
+        forward, image = _forward(network, evaluates, size), images(size)
+        return lambda: forward(image).ravel()[:1].asnumpy()
+    step, data = _step(name, network, memory), (images(size), labels(size))
+    if name == "advnet":
+        data = (images(source_size), labels(source_size), images(size))
+    if name == "pointrend":
+        from src.points import draws_needed
+
+        data += (ms.Tensor(rng.random((batch, draws_needed(network.train_points), 2)), ms.float32),)
+    return lambda: [float(value) for value in step([data]).values()]
+
+
+def _forward(network, what: str, size: tuple[int, int]):
+    """``eval``: the predicting logits; ``coarse``: PointRend's unrefined ones; ``rank``: an image's score."""
+    import mindspore as ms
+
+    from src.evaluate import make_phases
+    from src.methods.entropy_rank import EntropyScore
+
+    if what == "eval":
+        return make_phases(network, size, compiled=True)[0]
+    score = EntropyScore(size)
+
+    def coarse(image):
+        return network._coarse(image)[0]
+
+    def rank(image):
+        return score(network(image)[network.OUTPUTS.index("main")])[0]
+
+    return ms.jit({"coarse": coarse, "rank": rank}[what])
+
+
+def _step(name: str, network, memory: str):
+    from src.methods.adversarial import make_adversarial_step
+    from src.methods.pointrend import make_pointrend_step
+    from src.methods.supervised import cascade_objective, make_supervised_step
+    from src.models import Discriminator
+    from src.optim import make_adam, make_sgd
+
+    if name == "icnet":
+        return make_supervised_step(network, make_sgd(network, weight_decay=1e-4), cascade_objective())
+    if name == "pointrend":
+        return make_pointrend_step(network, make_sgd(network, weight_decay=1e-4))
+    discriminators = [Discriminator().set_train(), Discriminator().set_train()]
+    for prefix, discriminator in zip(("d_aux.", "d_main."), discriminators, strict=True):
+        discriminator.update_parameters_name(prefix)
+    return make_adversarial_step(network, *discriminators, make_sgd(network), make_adam(*discriminators), memory=memory)
+
+
+if __name__ == "__main__":
+    sys.exit(main(prepare, start_device))

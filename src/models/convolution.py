@@ -1,0 +1,101 @@
+"""The convolution of every network, and what it becomes where a CPU trains it."""
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+
+class Conv2d(nn.Conv2d):
+    """Convolution that keeps the size (at stride 1) and computes in ``compute_type``; its weights stay float32.
+
+    While a CPU trains it in float32, it is computed so that it takes less memory and time there (``ColumnGradient``,
+    ``convolve_enlarged``). Everywhere else, and in every exported file, it is the plain operator.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        dilation: int = 1,
+        padding: int | None = None,
+        **options,
+    ):
+        padding = dilation * (kernel // 2) if padding is None else padding
+        options.update(pad_mode="pad", padding=padding, dilation=dilation)
+        super().__init__(in_channels, out_channels, kernel, **options)
+        self.compute_type = ms.float32
+        on_cpu = ms.get_context("device_target") == "CPU" and kernel > 1
+        # Nine maps per output are fewer numbers than nine per input.
+        self.by_taps = on_cpu and kernel == 3 and self.stride == (1, 1) and 9 * out_channels < in_channels
+        self.by_columns = ColumnGradient(self.conv2d, kernel, self.stride[0], padding, dilation) if on_cpu else None
+
+    def construct(self, x: Tensor) -> Tensor:
+        y = self.convolve(x, self.weight)
+        return ops.bias_add(y, self.bias.astype(y.dtype)) if self.has_bias else y
+
+    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The convolution alone, with a weight of its shape."""
+        x, weight = x.astype(self.compute_type), weight.astype(self.compute_type)
+        if self.training and self.compute_type == ms.float32:
+            if self.by_taps:
+                return convolve_enlarged(x, weight, x.shape[-2:], self.dilation[0])
+            if self.by_columns is not None:
+                return self.by_columns(x, weight)
+        return self.conv2d(x, weight)
+
+
+class ColumnGradient(nn.Cell):
+    """A convolution whose gradients are matrix products with the columns of its input (im2col).
+
+    oneDNN's gradients do the same, but every layer's keep the columns, k x k times the size of its input, as long as
+    the program lives. Here they are tensors that give their memory back.
+
+    Args:
+        operator: the convolution, called with (x, weight).
+    """
+
+    def __init__(self, operator: nn.Cell, kernel: int, stride: int, padding: int, dilation: int):
+        super().__init__()
+        self.operator = operator
+        self.window = kernel, dilation, padding, stride
+
+    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
+        return self.operator(x, weight)
+
+    def bprop(self, x: Tensor, weight: Tensor, _: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+        """Derivatives by x (N, C, H, W) and weight (O, C, k, k) from that by the result."""
+        slope = slope.reshape((*slope.shape[:2], -1))
+        x = ops.depend(x, slope)
+        columns = ops.unfold(x, *self.window)  # (N, C * k * k, pixels)
+        slope_weight = ops.BatchMatMul(transpose_b=True)(slope, columns).sum(axis=0).reshape(weight.shape)
+        slope_columns = ops.matmul(weight.reshape((weight.shape[0], -1)).swapaxes(0, 1), slope)
+        return ops.fold(slope_columns, Tensor(x.shape[-2:], ms.int32), *self.window), slope_weight
+
+
+def convolve_enlarged(x: Tensor, weight: Tensor, size: tuple[int, int], dilation: int) -> Tensor:
+    """A padded 3x3 convolution of ``resize_to(x, size)``, computed at the small size with a quarter of the arithmetic.
+
+    A resize mixes pixels and a 1x1 convolution mixes channels, so they commute: the nine taps are 1x1 convolutions of
+    the small map. To enlarge them, shift each to its place and sum them up takes one matrix product per axis.
+
+    x (N, C, h, w), weight (O, C, 3, 3) of x's type -> (N, O, *size), enlarged in float32.
+    """
+    (count, channels, height, width), out_channels = x.shape, weight.shape[0]
+    taps = ops.conv2d(x, weight.transpose(2, 3, 0, 1).reshape((9 * out_channels, channels, 1, 1))).astype(ms.float32)
+    taps = taps.reshape((count, 3, 3, out_channels, height, width))
+    taps = taps.transpose(0, 1, 3, 4, 2, 5).reshape((-1, 3 * width))  # the taps of a row side by side
+    rows = ops.matmul(taps, enlarging_taps(width, size[1], dilation).T)
+    rows = rows.reshape((count, 3, out_channels, height, size[1])).transpose(0, 2, 1, 3, 4)
+    return ops.matmul(enlarging_taps(height, size[0], dilation), rows.reshape((count, out_channels, -1, size[1])))
+
+
+@ops.constexpr
+def enlarging_taps(length: int, new_length: int, dilation: int) -> Tensor:
+    """(new_length, 3 * length): what each of three taps adds to a pixel of the enlarged axis; nothing from outside."""
+    place = np.arange(new_length)[:, None] * (max(length - 1, 0) / max(new_length - 1, 1))  # aligned corners
+    enlarge = np.maximum(0, 1 - np.abs(place - np.arange(length)))
+    padded = np.pad(enlarge, ((dilation, dilation), (0, 0)))
+    taps = [padded[dilation * tap : dilation * tap + new_length] for tap in range(3)]
+    return Tensor(np.concatenate(taps, axis=1).astype(np.float32))

@@ -1,0 +1,64 @@
+"""A CPU's own ways to compute a convolution in training give what the operator gives."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from src.models.convolution import Conv2d, convolve_enlarged
+from src.models.layers import resize_to
+
+EITHER = pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+
+
+@EITHER
+@pytest.mark.parametrize(
+    ("channels", "options", "way"),
+    [
+        ((6, 8), {"kernel": 3, "dilation": 2}, "columns"),
+        ((6, 8), {"kernel": 3, "stride": 2}, "columns"),
+        ((6, 8), {"kernel": 4, "stride": 2, "padding": 1, "has_bias": True}, "columns"),
+        ((3, 8), {"kernel": 7, "stride": 2}, "columns"),
+        ((40, 4), {"kernel": 3, "dilation": 6, "has_bias": True}, "taps"),
+        ((6, 8), {"kernel": 1}, "operator"),
+    ],
+)
+def test_training_gives_the_operators_result_and_gradients(compiled, channels, options, way):
+    layer = Conv2d(*channels, **options)
+    assert (layer.by_taps, layer.by_columns is not None) == (way == "taps", way != "operator")
+    rng = np.random.default_rng(0)
+    for parameter in layer.get_parameters():
+        parameter.set_data(ms.Tensor(rng.normal(size=parameter.shape), ms.float32))
+    x = ms.Tensor(rng.normal(size=(2, channels[0], 11, 14)), ms.float32)
+    results = []
+    for training in (True, False):
+        layer.set_train(training)
+
+        def loss(x):
+            y = layer(x)
+            return (y * y).sum(), y  # the slope differs from pixel to pixel
+
+        gradient = ms.value_and_grad(loss, 0, ms.ParameterTuple(layer.trainable_params()), has_aux=True)
+
+        def run(x, gradient=gradient):
+            return gradient(x)
+
+        (_, y), (slope_x, slopes) = (ms.jit(run) if compiled else run)(x)
+        results.append([value.asnumpy() for value in (y, slope_x, *slopes)])
+    for ours, operators in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, operators, rtol=1e-4, atol=1e-4 * np.abs(operators).max())
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_convolving_before_enlarging_is_convolving_after_it(compiled):
+    def cheap(x, weight):
+        return convolve_enlarged(x, weight, (9, 13), 2)
+
+    def plain(x, weight):
+        return ms.ops.conv2d(resize_to(x, (9, 13)), weight, pad_mode="pad", padding=2, dilation=2)
+
+    for height, width in [(4, 7), (1, 1), (9, 13)]:
+        rng = np.random.default_rng(height)
+        x = ms.Tensor(rng.normal(size=(2, 3, height, width)), ms.float32)
+        weight = ms.Tensor(rng.normal(size=(5, 3, 3, 3)), ms.float32)
+        got = (ms.jit(cheap) if compiled else cheap)(x, weight)
+        np.testing.assert_allclose(got.asnumpy(), plain(x, weight).asnumpy(), rtol=0, atol=2e-5)
