@@ -22,21 +22,21 @@ options=(--data_path "$world" --random_seed "$seed" --device CPU)
 # train NAME PROGRAM CONFIG OPTIONS...: a run from the common start
 train() {
   echo "== training $1 =="
-  python "$2" --config_path "configs/$3.yaml" "${options[@]}" --restore_from $out/start/GTA5_250.ckpt \
+  python "$2" --config_path "configs/$3.yaml" "${options[@]}" --restore_from $out/start/GTA5_800.ckpt \
     --snapshot_dir "$out/$1" "${@:4}"
 }
-echo "== training the common start: 250 iterations on the source =="
+echo "== training the common start: 800 iterations on the source =="
 python train_src.py --config_path configs/demo.yaml --method supervised "${options[@]}" --num_steps 1000 \
-  --num_steps_stop 250 --save_pred_every 250 --eval_every 0 --snapshot_dir $out/start
+  --num_steps_stop 800 --save_pred_every 800 --eval_every 0 --snapshot_dir $out/start
 train source_only train_src.py demo --method supervised
 train advnet train_adv.py demo
 train advent train_adv.py demo --view self_information
 echo "== ranking the target's training images =="
-python eval_adv.py --eval_mode rank --restore_from $out/advent/GTA5_240.ckpt "${options[@]}" --result_dir $out/ranking
+python eval_adv.py --eval_mode rank --restore_from $out/advent/GTA5_150.ckpt "${options[@]}" --result_dir $out/ranking
 train intrada train_adv.py demo_intrada
 pages=()
 for name in "${runs[@]}"; do
-  last=GTA5_240.ckpt; if [ "$name" = intrada ]; then last=Cityscapes_90.ckpt; fi
+  last=GTA5_150.ckpt; if [ "$name" = intrada ]; then last=Cityscapes_120.ckpt; fi
   python eval_adv.py --restore_from "$out/$name/$last" --data_path "$world" --device CPU \
     --result_dir $out/$name/result
   pages+=("$name=$out/$name")
