@@ -4,12 +4,14 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+LARGE = 2e6  # bytes of columns from which they are worth more nodes in the graph, which take time to compile
+
 
 class Conv2d(nn.Conv2d):
     """Convolution that keeps the size (at stride 1) and computes in ``compute_type``; its weights stay float32.
 
-    While a CPU trains it in float32, it is computed so that it takes less memory and time there (``ColumnGradient``,
-    ``convolve_enlarged``). Everywhere else, and in every exported file, it is the plain operator.
+    While a CPU trains it in float32 on large maps, it is computed so that it takes less memory there
+    (``ColumnGradient``, ``convolve_enlarged``). Everywhere else, and in every exported file, it is the plain operator.
     """
 
     def __init__(
@@ -27,6 +29,7 @@ class Conv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel, **options)
         self.compute_type = ms.float32
         on_cpu = ms.get_context("device_target") == "CPU" and kernel > 1
+        self.taps_per_pixel = (kernel / self.stride[0]) ** 2
         # Nine maps per output are fewer numbers than nine per input.
         self.by_taps = on_cpu and kernel == 3 and self.stride == (1, 1) and 9 * out_channels < in_channels
         self.by_columns = ColumnGradient(self.conv2d, kernel, self.stride[0], padding, dilation) if on_cpu else None
@@ -38,7 +41,7 @@ class Conv2d(nn.Conv2d):
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         """The convolution alone, with a weight of its shape."""
         x, weight = x.astype(self.compute_type), weight.astype(self.compute_type)
-        if self.training and self.compute_type == ms.float32:
+        if self.training and self.compute_type == ms.float32 and 4 * x.size * self.taps_per_pixel > LARGE:
             if self.by_taps:
                 return convolve_enlarged(x, weight, x.shape[-2:], self.dilation[0])
             if self.by_columns is not None:
