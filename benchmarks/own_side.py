@@ -51,8 +51,8 @@ def _forward(network, what: str, size: tuple[int, int]):
         return make_phases(network, size, compiled=True)[0]
     score = EntropyScore(size)
 
-    def coarse(image):
-        return network._coarse(image)[0]
+    def coarse(image):  # what the refinement needs besides is not computed when its result is not asked for
+        return network(image)[network.OUTPUTS.index("coarse")]
 
     def rank(image):
         return score(network(image)[network.OUTPUTS.index("main")])[0]

@@ -6,19 +6,21 @@ word, ``--quick`` all of them at small sizes. Without PyTorch its columns stay e
 """
 
 import argparse
-import os
+import csv
+import io
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 
-from train_step import compare, in_process  # noqa: E402
+from train_step import call, compare, in_process  # noqa: E402
 
 from model_utils.errors import UserError, run  # noqa: E402
 from model_utils.files import write_text  # noqa: E402
@@ -48,8 +50,12 @@ class Bench:
 
     def __init__(self, device: str, torch_python: str, steps: int, scale: int):
         self.device, self.torch_python, self.steps, self.scale = device, torch_python, steps, scale
-        probe = subprocess.run([torch_python, "-c", "import torch"], capture_output=True, check=False)
-        self.has_torch = probe.returncode == 0
+
+    @cached_property
+    def has_torch(self) -> bool:
+        """Whether the interpreter has PyTorch."""
+        probe = subprocess.run([self.torch_python, "-c", "import torch"], capture_output=True, check=False)
+        return probe.returncode == 0
 
     def words(self, system: str, size: tuple[int, int], batch: int = 1) -> list[str]:
         """Options of one measurement."""
@@ -65,7 +71,7 @@ class Bench:
         """Seconds and memory of both sides, in turns."""
         for name, system, size, batch in AGAINST_TORCH:
             words = self.words(system, size, batch)
-            yield f"{name}, {words[1]}, batch {batch}", lambda words=words: self._compared(words)
+            yield f"{name}, {words[1]}, batch {batch}", partial(self._compared, words)
 
     def _compared(self, words: list[str]) -> Row:
         if not self.has_torch:
@@ -85,10 +91,7 @@ class Bench:
     def parts(self) -> Iterator[tuple[str, Callable[[], Row]]]:
         """What an addition costs."""
         for name, system, without, size, note in PARTS:
-            yield (
-                f"{name}, {self.words(system, size)[1]}",
-                lambda system=system, without=without, size=size, note=note: self._part(system, without, size, note),
-            )
+            yield f"{name}, {self.words(system, size)[1]}", partial(self._part, system, without, size, note)
 
     def _part(self, system: str, without: str, size: tuple[int, int], note: str) -> Row:
         whole, bare = self.own(system, size), self.own(without, size)
@@ -108,10 +111,10 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             sizes = ["--source_size", "383,210", "--target_size", "512,256"]
             counts = ["--source_images", "24", "--train_images", "24", "--val_images", "1"]
-            _call([sys.executable, "-m", "src.dataset.synthetic", folder, *sizes, *counts])
+            call([sys.executable, "-m", "src.dataset.synthetic", folder, *sizes, *counts])
             for count in ("1", "2"):
                 options = [count, folder, "configs/demo.yaml", "--device", self.device]
-                printed = _call(["bash", "scripts/run_performance.sh", *options], STEPS=steps)
+                printed = call(["bash", "scripts/run_performance.sh", *options], STEPS=steps)
                 line = next(x for x in printed.splitlines() if x.startswith("FPS: "))
                 paces.append(float(line.removeprefix("FPS: ")))
         note = f"labelled images a second: {paces[0]:.2f} in one process, {paces[1]:.2f} in two; ratio two to one"
@@ -137,18 +140,8 @@ class Bench:
         yield from self.parts()
         yield "loader, GTA5's native size", self.loader
         yield "two processes", self.processes
-        yield "growth with the size, AdvNet step", lambda: self.growth("size")
-        yield "growth with the batch, AdvNet step", lambda: self.growth("batch")
-
-
-def _call(command: list[str], **variables: str) -> str:
-
-    done = subprocess.run(
-        command, cwd=HERE.parent, capture_output=True, text=True, check=False, env={**os.environ, **variables}
-    )
-    if done.returncode:
-        raise UserError(f"{' '.join(command[:3])} failed: {(done.stdout + done.stderr).strip().splitlines()[-1]}")
-    return done.stdout
+        yield "growth with the size, AdvNet step", partial(self.growth, "size")
+        yield "growth with the batch, AdvNet step", partial(self.growth, "batch")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -159,7 +152,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=0, help="measured steps; 0 = 5, or 2 with --quick")
     parser.add_argument("--device", default="CPU", help="CPU, GPU or Ascend")
     parser.add_argument("--torch_python", default=sys.executable, help="interpreter that has PyTorch")
-    parser.add_argument("--output", type=Path, default=HERE.parent / "output" / "benchmarks.csv")
+    parser.add_argument("--output", type=Path, default=ROOT / "output" / "benchmarks.csv")
     options = parser.parse_args(argv)
     scale = 2 if options.quick else 1
     bench = Bench(options.device, options.torch_python, options.steps or (2 if options.quick else 5), scale)
@@ -172,9 +165,11 @@ def main(argv: list[str] | None = None) -> None:
         rows.append({key: _short(row.get(key, "")) for key in COLUMNS})
         print("  ".join(f"{key} {value}" for key, value in rows[-1].items() if value != ""), flush=True)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    lines = [",".join(COLUMNS)]
-    lines += [",".join(f'"{value}"' if "," in value else value for value in row.values()) for row in rows]
-    write_text(options.output, "\n".join(lines) + "\n")
+    text = io.StringIO()
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_text(options.output, text.getvalue())
     print(f"written to {options.output}")
 
 

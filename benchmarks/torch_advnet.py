@@ -8,10 +8,13 @@ from torch.nn import functional as F
 
 
 class Bottleneck(nn.Module):
-    def __init__(self, inputs: int, planes: int, stride: int, dilation: int, project: bool):
+    def __init__(
+        self, inputs: int, planes: int, stride: int, dilation: int, project: bool, stride_on_3x3: bool = False
+    ):
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(inputs, planes, 1, stride, bias=False), nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, 1, dilation, dilation, bias=False)
+        first, second = (1, stride) if stride_on_3x3 else (stride, 1)
+        self.conv1, self.bn1 = nn.Conv2d(inputs, planes, 1, first, bias=False), nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, second, dilation, dilation, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
         self.conv3, self.bn3 = nn.Conv2d(planes, planes * 4, 1, bias=False), nn.BatchNorm2d(planes * 4)
         self.downsample = None

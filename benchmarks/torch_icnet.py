@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch_advnet import Bottleneck
 
 
 def conv_norm(inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1) -> list[nn.Module]:
@@ -12,21 +13,6 @@ def conv_norm(inputs: int, outputs: int, kernel: int, stride: int = 1, dilation:
 
 def enlarge(x, size):
     return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
-
-
-class Bottleneck(nn.Module):
-    def __init__(self, inputs: int, planes: int, stride: int, dilation: int, project: bool):
-        super().__init__()
-        self.conv1, self.bn1 = conv_norm(inputs, planes, 1)
-        self.conv2, self.bn2 = conv_norm(planes, planes, 3, stride, dilation)
-        self.conv3, self.bn3 = conv_norm(planes, planes * 4, 1)
-        self.downsample = nn.Sequential(*conv_norm(inputs, planes * 4, 1, stride)) if project else None
-
-    def forward(self, x):
-        shortcut = x if self.downsample is None else self.downsample(x)
-        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        y = F.relu(self.bn2(self.conv2(y)), inplace=True)
-        return F.relu(self.bn3(self.conv3(y)) + shortcut, inplace=True)
 
 
 class Trunk(nn.Module):
@@ -41,7 +27,7 @@ class Trunk(nn.Module):
         plan = zip((3, 4, 6, 3), (1, 2, 1, 1), (1, 1, 1, 2), (1, 1, 2, 4), strict=True)
         for number, (depth, stride, first_dilation, dilation) in enumerate(plan, 1):
             planes = 32 * 2**number
-            blocks = [Bottleneck(inputs, planes, stride, first_dilation, True)]
+            blocks = [Bottleneck(inputs, planes, stride, first_dilation, True, True)]
             blocks += [Bottleneck(planes * 4, planes, 1, dilation, False) for _ in range(depth - 1)]
             setattr(self, f"layer{number}", nn.Sequential(*blocks))
             inputs = planes * 4

@@ -9,25 +9,38 @@ peak memory over PyTorch's, measured in turns on this machine. PyTorch is a need
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+ROOT = HERE.parent
+sys.path.insert(0, str(ROOT))
 
 from timing import SYSTEMS, add_options, parse_size  # noqa: E402
 
 from model_utils.errors import UserError, run  # noqa: E402
 
 
+def call(command: list[str], hint: str = "", **variables: str) -> str:
+    """What a program prints, run in the project's folder with these environment variables.
+
+    Raises:
+        UserError: it failed; names the program, its last line and ``hint``.
+    """
+    environment = {**os.environ, **variables}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        reason = ((done.stdout + done.stderr).strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"{Path(command[1]).name} failed with {command[0]}: {reason}{hint}")
+    return done.stdout
+
+
 def in_process(python: str, program: str, words: list[str]) -> dict[str, float]:
     """The last line of a program of this folder, which must be JSON."""
-    done = subprocess.run([python, str(HERE / program), *words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"{program} failed with {python}: {reason}; is PyTorch installed there?")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    hint = "; is PyTorch installed there?" if program == "torch_side.py" else ""
+    return json.loads(call([python, str(HERE / program), *words], hint).strip().splitlines()[-1])
 
 
 def compare(words: list[str], torch_python: str, rounds: int) -> dict:

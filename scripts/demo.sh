@@ -19,10 +19,13 @@ python -m src.dataset.synthetic "$world" --seed "$seed" --source_size 383,210 --
 for name in start ranking "${runs[@]}"; do rm -rf "${out:?}/$name"; done
 options=(--data_path "$world" --random_seed "$seed" --device CPU)
 
+# newest RUN: its last complete snapshot
+newest() { local state; state=$(ls -v "$out/$1"/*_state.safetensors | tail -n 1); echo "${state%_state.safetensors}.ckpt"; }
+
 # train NAME PROGRAM CONFIG OPTIONS...: a run from the common start
 train() {
   echo "== training $1 =="
-  python "$2" --config_path "configs/$3.yaml" "${options[@]}" --restore_from $out/start/GTA5_800.ckpt \
+  python "$2" --config_path "configs/$3.yaml" "${options[@]}" --restore_from "$(newest start)" \
     --snapshot_dir "$out/$1" "${@:4}"
 }
 echo "== training the common start: 800 iterations on the source =="
@@ -32,13 +35,11 @@ train source_only train_src.py demo --method supervised
 train advnet train_adv.py demo
 train advent train_adv.py demo --view self_information
 echo "== ranking the target's training images =="
-python eval_adv.py --eval_mode rank --restore_from $out/advent/GTA5_150.ckpt "${options[@]}" --result_dir $out/ranking
+python eval_adv.py --eval_mode rank --restore_from "$(newest advent)" "${options[@]}" --result_dir $out/ranking
 train intrada train_adv.py demo_intrada
 pages=()
 for name in "${runs[@]}"; do
-  last=GTA5_150.ckpt; if [ "$name" = intrada ]; then last=Cityscapes_120.ckpt; fi
-  python eval_adv.py --restore_from "$out/$name/$last" --data_path "$world" --device CPU \
-    --result_dir $out/$name/result
+  python eval_adv.py --restore_from "$(newest "$name")" --data_path "$world" --device CPU --result_dir $out/$name/result
   pages+=("$name=$out/$name")
 done
 python -m src.report "${pages[@]}" --output $out --title "Demo: source-only, AdvNet, ADVENT and IntraDA" \

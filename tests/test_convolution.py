@@ -50,7 +50,7 @@ def test_training_gives_the_operators_result_and_gradients(monkeypatch, compiled
         np.testing.assert_allclose(ours, operators, rtol=1e-4, atol=1e-4 * np.abs(operators).max())
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@EITHER
 def test_convolving_before_enlarging_is_convolving_after_it(compiled):
     def cheap(x, weight):
         return convolve_enlarged(x, weight, (9, 13), 2)

@@ -40,10 +40,10 @@ def test_a_job_ends_within_a_minute_and_leaves_no_process(world, tmp_path, fault
             process.kill()
 
 
-def _of(run: Path, launcher: str = "") -> list[psutil.Process]:
-    """The run's training processes, or those of its ``launcher``."""
-    found = [p for p in psutil.process_iter(["cmdline"]) if str(run) in " ".join(p.info["cmdline"] or [])]
-    return [p for p in found if ("msrun" in " ".join(p.info["cmdline"][:2])) == bool(launcher)]
+def _of(run: Path) -> list[psutil.Process]:
+    """The run's training processes."""
+    found = psutil.process_iter(["cmdline"])
+    return [p for p in found if str(run) in " ".join(p.info["cmdline"] or []) and "msrun" not in p.info["cmdline"][1]]
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -62,16 +62,14 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(world, tmp_pa
     rng, done = random.Random(0), 0
     for _ in range(kills):
         before = _rows(killed)
-        job = subprocess.Popen(
-            command(killed), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        job = subprocess.Popen(command(killed), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while job.poll() is None and _rows(killed) == before:
             time.sleep(0.05)
         time.sleep(rng.uniform(0, 1.5))
-        done += job.poll() is None
-        for process in [*_of(killed), *_of(killed, "msrun")]:
-            process.kill()
-        os.killpg(job.pid, signal.SIGKILL)
+        if job.poll() is None:
+            done += 1
+            for process in [*psutil.Process(job.pid).children(recursive=True), job]:
+                process.kill()
         job.wait()
     if losses(killed) != losses(whole):  # the last attempt may have reached the end before it was killed
         call(*command(killed))

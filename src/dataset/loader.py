@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import mindspore as ms
@@ -103,7 +103,7 @@ class Stream:
 
     def __next__(self) -> tuple[ms.Tensor, ...]:
         try:
-            with patience(STUCK, lambda: _stuck(self._source.reading.values())):
+            with patience(STUCK, partial(_stuck, self._source.reading.values())):
                 return tuple(next(self._iterator))
         except RuntimeError:
             if self._source.error:  # MindData wraps what its workers raise
@@ -116,7 +116,7 @@ class Stream:
 
 
 def _stuck(files: Iterable[Path]) -> str:
-    names = ", ".join(sorted({str(file) for file in files})) or "no file"
+    names = ", ".join(sorted({str(file) for file in list(files)})) or "no file"  # list: readers may still come and go
     return f"data: nothing came for {STUCK:g} s while reading {names}; see to that disk or network folder, then resume"
 
 
@@ -192,7 +192,7 @@ class EvalDataset:
         with ThreadPoolExecutor(2) as pool:
             ahead = [pool.submit(self._load, sample) for sample in self.samples[:PREFETCH]]
             for number in range(len(self.samples)):
-                with patience(STUCK, lambda: _stuck([self.samples[number].image])):  # noqa: B023  used within
+                with patience(STUCK, partial(_stuck, [self.samples[number].image])):
                     ready = ahead.pop(0).result()
                 yield ready
                 if number + PREFETCH < len(self.samples):

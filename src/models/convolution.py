@@ -59,7 +59,7 @@ class ColumnGradient(nn.Cell):
         operator: the convolution, called with (x, weight).
     """
 
-    def __init__(self, operator: nn.Cell, kernel: int, stride: int, padding: int, dilation: int):
+    def __init__(self, operator: ops.Primitive, kernel: int, stride: int, padding: int, dilation: int):
         super().__init__()
         self.operator = operator
         self.window = kernel, dilation, padding, stride
