@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 
 import mindspore as ms
-from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+from mindspore import Parameter, ParameterTuple, Tensor, mint, nn, ops
 
 Rate = Callable[[Tensor], Tensor]  # iteration, int32 and counted from 0 -> learning rate, float32
 
@@ -21,7 +21,8 @@ def _update_one(update, momentum, rate, repeat, decay, factor, repeats, weight, 
     """One tensor's step number ``repeat`` of this iteration, if it has that many."""
     if repeat >= repeats:
         return True
-    return ops.depend(True, update(weight, velocity, rate * factor, gradient + decay * weight, momentum))
+    slope = mint.add(gradient, weight, alpha=decay)  # one pass, no product in between
+    return ops.depend(True, update(weight, velocity, rate * factor, slope, momentum))
 
 
 class SGD(nn.Cell):

@@ -49,7 +49,7 @@ def _of(run: Path) -> list[psutil.Process]:
 @pytest.mark.parametrize("processes", [1, 2])
 def test_killed_at_random_moments_and_resumed_equals_uninterrupted(world, tmp_path, processes):
     """SIGKILL to every process of the run at any moment after its first lines, also while a snapshot is written."""
-    kills = int(os.environ.get("KILLS", 3 if processes == 1 else 1))
+    kills = int(os.environ.get("KILLS", 2 if processes == 1 else 1))
     steps = 15 * max(kills, 2)
 
     def command(run: Path) -> list[str]:

@@ -29,8 +29,11 @@ def results(tmp_path_factory) -> dict:
         Image.fromarray(np.where(label == 255, 0, label).astype(np.uint8)).save(path)
     printed = call("bash", "-c", COMMAND + str(root))
     logs = Path(printed.split("one log per rank in ")[1].split()[0])
-    line = next(x for x in (logs / "worker_0.log").read_text(encoding="utf-8").splitlines() if x.startswith("RESULT "))
-    return json.loads(line.removeprefix("RESULT "))
+    found = {}
+    for log in sorted(logs.glob("worker_*.log")):
+        lines = log.read_text(encoding="utf-8").splitlines()
+        found |= json.loads(next(x for x in lines if x.startswith("RESULT ")).removeprefix("RESULT "))
+    return found
 
 
 def test_synchronised_norm_is_that_of_the_whole_batch(results):

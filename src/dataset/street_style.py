@@ -50,11 +50,11 @@ SOURCE = Style(
 )
 TARGET = Style(
     domain=1,
-    saturation=0.6,
-    contrast=0.78,
-    brightness=-10,
+    saturation=0.8,
+    contrast=0.88,
+    brightness=-6,
     tint=(0.96, 1.02, 0.97),
-    noise=5.0,
+    noise=4.0,
     grain=0.14,
     leaves=0.2,
     plaster=0.05,
@@ -62,7 +62,7 @@ TARGET = Style(
     blur=0.8,
     visibility=150,
     camera_height=1.3,
-    sky=((120, 165, 215), (200, 215, 228)),
+    sky=((95, 150, 225), (195, 215, 235)),
     sunny=0.1,
     light_from_left=0.3,
 )

@@ -28,7 +28,7 @@ from src.dataset.street_style import SOURCE, TARGET, Style, ground_grain, photog
 
 Size = tuple[int, int]  # (height, width)
 MANIFEST = "world.json"
-VERSION = 2  # counts up when scenes change, so that old and new ones are never mixed in one folder
+VERSION = 3  # counts up when scenes change, so that old and new ones are never mixed in one folder
 CITIES = {"train": ("aachen", "bochum", "cologne"), "val": ("frankfurt", "lindau"), "test": ("berlin",)}
 
 

@@ -3,6 +3,7 @@
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
+from mindspore.ops.operations import array_ops
 
 LARGE = 2e6  # bytes of columns from which they are worth more nodes in the graph, which take time to compile
 
@@ -62,19 +63,37 @@ class ColumnGradient(nn.Cell):
     def __init__(self, operator: ops.Primitive, kernel: int, stride: int, padding: int, dilation: int):
         super().__init__()
         self.operator = operator
-        self.window = kernel, dilation, padding, stride
+        kernel, stride, padding, dilation = ([n, n] for n in (kernel, stride, padding, dilation))
+        # Operators, not ops.unfold, fold and matmul: fewer nodes to compile and no transposed copies.
+        self.columns_of = array_ops.Im2Col(kernel, stride, dilation, padding)
+        self.image_of = array_ops.Col2Im(kernel, dilation, padding, stride)
+        self.times_transposed = ops.BatchMatMul(transpose_b=True)
+        self.transposed_times = ops.BatchMatMul(transpose_a=True)
 
     def construct(self, x: Tensor, weight: Tensor) -> Tensor:
         return self.operator(x, weight)
 
     def bprop(self, x: Tensor, weight: Tensor, _: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
         """Derivatives by x (N, C, H, W) and weight (O, C, k, k) from that by the result."""
-        slope = slope.reshape((*slope.shape[:2], -1))
-        x = ops.depend(x, slope)
-        columns = ops.unfold(x, *self.window)  # (N, C * k * k, pixels)
-        slope_weight = ops.BatchMatMul(transpose_b=True)(slope, columns).sum(axis=0).reshape(weight.shape)
-        slope_columns = ops.matmul(weight.reshape((weight.shape[0], -1)).swapaxes(0, 1), slope)
-        return ops.fold(slope_columns, Tensor(x.shape[-2:], ms.int32), *self.window), slope_weight
+        (count, channels, height, width), (outputs, _, kernel, _) = x.shape, weight.shape
+        taps = kernel * kernel
+        slope = slope.reshape((count, outputs, -1))
+        columns = self.columns_of(ops.depend(x, slope)).reshape((count, channels * taps, -1))
+        slope_weight = self.times_transposed(slope, columns)  # (N, O, C * k * k)
+        weight = weight.reshape((1, outputs, channels * taps))
+        if count > 1:
+            slope_weight = slope_weight.sum(axis=0)
+            weight = weight.broadcast_to((count, outputs, channels * taps))
+        slope_columns = self.transposed_times(weight, slope).reshape((count, channels, taps, -1))
+        return self.image_of(slope_columns, as_tensor((height, width))), slope_weight.reshape(
+            (outputs, channels, kernel, kernel)
+        )
+
+
+@ops.constexpr
+def as_tensor(size: tuple[int, int]) -> Tensor:
+    """The numbers as a constant of the graph."""
+    return Tensor(size, ms.int32)
 
 
 def convolve_enlarged(x: Tensor, weight: Tensor, size: tuple[int, int], dilation: int) -> Tensor:

@@ -37,4 +37,5 @@ def _halving(in_channels: int, out_channels: int) -> Conv2d:
 
 
 def _leaky(x: Tensor) -> Tensor:
-    return ops.leaky_relu(x, 0.2)
+    """Leaky ReLU of slope 0.2; on CPU the framework's gradient takes twice as long."""
+    return 0.2 * x + 0.8 * ops.relu(x)
