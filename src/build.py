@@ -28,8 +28,8 @@ from src.trainer import Step
 
 VIEWS = {"softmax": softmax_view, "self_information": self_information_view}
 OWN_KEYS = {"deeplab_multi": ("aspp_branches",), "icnet": (), "pointrend": ("points", "train_points")}
-# Peak of a compiled step, measured with ResNet-101, both domains: 4.0 GB at 128x256, 5.6 at 256x512, 17.1 at full size.
-COMPILED_BYTES, COMPILED_BYTES_PER_PIXEL = 3.5e9, 9.7e3
+# Peak of a compiled step, measured with ResNet-101, both domains: 4.1 GB at 256x512, 11.9 at full size.
+COMPILED_BYTES, COMPILED_BYTES_PER_PIXEL = 2.6e9, 6.8e3
 
 
 @dataclass
