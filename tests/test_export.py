@@ -185,6 +185,7 @@ class Everything(nn.Cell):
             ops.matmul(image.reshape((-1, w)), image[0, 0].T).reshape((n, channels, h, h)),  # the batch inside an axis
             ops.maximum(*ops.unbind(image, 1)[1:3]),
             ops.pad(image, (1, 2, 0, 3)),
+            ops.tile(image, (1, 2, 1, 3)),
         )
 
 

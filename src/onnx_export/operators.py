@@ -161,6 +161,10 @@ def _broadcast(call: Call) -> NODE_OUTPUTS:
     return call.writer.emit("Expand", [call.tensor(0), call.writer.integers(*size)])
 
 
+def _tile(call: Call) -> NODE_OUTPUTS:
+    return call.writer.emit("Tile", [call.tensor(0), call.writer.integers(*call.numbers(1))])
+
+
 def _unstack(call: Call) -> NODE_OUTPUTS:
     axis, writer = call.attributes["axis"] % len(call.shape_of(0)), call.writer
     parts = [
@@ -232,6 +236,7 @@ OPERATORS: dict[str, Callable[[Call], NODE_OUTPUTS]] = {
     "GatherD": _gather_elements,
     "TensorScatterElements": _scatter_elements,
     "BroadcastTo": _broadcast,
+    "Tile": _tile,
     "Unstack": _unstack,
     "PadV3": _pad,
     "Softmax": _softmax,
