@@ -58,7 +58,7 @@ class LossScale(nn.Cell):
 
     def unscale(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Gradients of the scaled loss -> of the loss."""
-        return ops.HyperMap()(ops.partial(_divided, self.factor), gradients)
+        return ops.HyperMap()(ops.partial(_times, 1.0 / self.factor), gradients)
 
     def adjust(self, is_finite: Tensor) -> tuple[Tensor, Tensor]:
         """After an iteration: whether its gradients were finite -> next factor, iterations left out so far."""
@@ -74,9 +74,9 @@ class LossScale(nn.Cell):
         return factor, skipped
 
 
-_divided = ops.MultitypeFuncGraph("divided")
+_times = ops.MultitypeFuncGraph("times")
 
 
-@_divided.register("Tensor", "Tensor")
-def _divide_one(factor, gradient):
-    return gradient / factor
+@_times.register("Tensor", "Tensor")
+def _multiply_one(factor, gradient):
+    return gradient * factor

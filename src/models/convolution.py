@@ -30,22 +30,25 @@ class Conv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel, **options)
         self.compute_type = ms.float32
         on_cpu = ms.get_context("device_target") == "CPU" and kernel > 1
-        self.taps_per_pixel = (kernel / self.stride[0]) ** 2
+        self.columns_per_pixel = 4 * in_channels * (kernel / self.stride[0]) ** 2  # bytes, of the input
         # Nine maps per output are fewer numbers than nine per input.
         self.by_taps = on_cpu and kernel == 3 and self.stride == (1, 1) and 9 * out_channels < in_channels
         self.by_columns = ColumnGradient(self.conv2d, kernel, self.stride[0], padding, dilation) if on_cpu else None
 
     def construct(self, x: Tensor) -> Tensor:
         y = self.convolve(x, self.weight)
-        return ops.bias_add(y, self.bias.astype(y.dtype)) if self.has_bias else y
+        return ops.bias_add(y, ops.cast(self.bias, y.dtype)) if self.has_bias else y
 
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         """The convolution alone, with a weight of its shape."""
-        x, weight = x.astype(self.compute_type), weight.astype(self.compute_type)
-        if self.training and self.compute_type == ms.float32 and 4 * x.size * self.taps_per_pixel > LARGE:
-            if self.by_taps:
-                return convolve_enlarged(x, weight, x.shape[-2:], self.dilation[0])
-            if self.by_columns is not None:
+        if self.compute_type != ms.float32:
+            return self.conv2d(ops.cast(x, self.compute_type), ops.cast(weight, self.compute_type))
+        x = ops.cast(x, ms.float32)
+        if self.by_columns is not None and self.training:
+            pixels = x.shape[0] * x.shape[2] * x.shape[3]
+            if self.columns_per_pixel * pixels > LARGE:
+                if self.by_taps:
+                    return convolve_enlarged(x, weight, x.shape[-2:], self.dilation[0])
                 return self.by_columns(x, weight)
         return self.conv2d(x, weight)
 
@@ -84,6 +87,7 @@ class ColumnGradient(nn.Cell):
         if count > 1:
             slope_weight = slope_weight.sum(axis=0)
             weight = weight.broadcast_to((count, outputs, channels * taps))
+        slope = ops.depend(slope, slope_weight)  # both kinds of columns need not be there at once
         slope_columns = self.transposed_times(weight, slope).reshape((count, channels, taps, -1))
         return self.image_of(slope_columns, as_tensor((height, width))), slope_weight.reshape(
             (outputs, channels, kernel, kernel)

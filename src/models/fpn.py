@@ -42,9 +42,9 @@ class ConvFrozenNorm(Conv2d):
         scale, shift = self.norm()
         _, inputs, kernel, _ = self.weight.shape
         # Repeated, because a broadcast product takes four times as long on CPU and keeps twice its size in indices.
-        scale = ops.tile(scale.reshape((-1, 1)), (1, inputs * kernel * kernel)).reshape(self.weight.shape)
-        y = self.convolve(x, self.weight * scale)
-        return ops.bias_add(y, shift.astype(y.dtype))
+        scale = ops.tile(ops.reshape(scale, (-1, 1)), (1, inputs * kernel * kernel))
+        y = self.convolve(x, self.weight * ops.reshape(scale, self.weight.shape))
+        return ops.bias_add(y, ops.cast(shift, y.dtype))
 
 
 class ConvBias(Conv2d):

@@ -15,7 +15,10 @@ class BatchNorm(nn.BatchNorm2d):
         self.norm_type = self.map_type = ms.float32
 
     def construct(self, x: Tensor) -> Tensor:
-        return super().construct(x.astype(self.norm_type)).astype(self.map_type)
+        x = ops.cast(x, self.norm_type)
+        normalise = self.bn_train if self.training else self.bn_infer
+        y = normalise(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
+        return ops.cast(y, self.map_type)
 
 
 def conv(in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> Conv2d:
@@ -51,5 +54,5 @@ def resize_to(x: Tensor, size: tuple[int, int], aligned: bool = True) -> Tensor:
     """Bilinear in float32, with or without aligned corners. (N, C, h, w) -> (N, C, *size); the same size is free."""
     if x.shape[-2:] == size:
         return x
-    y = ops.interpolate(x.astype(ms.float32), size=size, mode="bilinear", align_corners=aligned)
-    return y.astype(x.dtype)
+    resize = ops.ResizeBilinearV2(align_corners=aligned, half_pixel_centers=not aligned)
+    return ops.cast(resize(ops.cast(x, ms.float32), size), x.dtype)
