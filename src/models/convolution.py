@@ -86,7 +86,7 @@ class ColumnGradient(nn.Cell):
         weight = weight.reshape((1, outputs, channels * taps))
         if count > 1:
             slope_weight = slope_weight.sum(axis=0)
-            weight = weight.broadcast_to((count, outputs, channels * taps))
+            weight = ops.tile(weight, (count, 1, 1))
         slope = ops.depend(slope, slope_weight)  # both kinds of columns need not be there at once
         slope_columns = self.transposed_times(weight, slope).reshape((count, channels, taps, -1))
         return self.image_of(slope_columns, as_tensor((height, width))), slope_weight.reshape(
