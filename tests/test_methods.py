@@ -3,6 +3,7 @@
 import mindspore as ms
 import numpy as np
 import pytest
+from mindspore.graph.api import ms_compile_cache
 
 from src.methods.adversarial import make_adversarial_step
 from src.methods.gradient import clip_by_norm
@@ -102,6 +103,14 @@ def test_two_sub_iterations_equal_a_batch_of_two_when_statistics_are_frozen(comp
         weights.append(generator.layer4[0].conv2.weight.asnumpy())
         assert (weights[-1] != before).any()
     np.testing.assert_allclose(weights[0], weights[1], rtol=1e-4, atol=1e-7)
+
+
+def test_sub_iterations_are_compiled_once():
+    _, _, step = tiny(iter_size=2, compiled=True)
+    step([batch(0), batch(1)])
+    graphs = len(ms_compile_cache)
+    step([batch(2), batch(3)])
+    assert len(ms_compile_cache) == graphs
 
 
 def test_without_adversarial_weight_the_generator_learns_as_if_supervised():

@@ -59,7 +59,8 @@ def make_step(
             values, gradients = run_sub_step(*batch)
             sums = gradients if sums is None else _add(sums, gradients)
             losses = values if losses is None else tuple(a + b for a, b in zip(losses, values, strict=True))
-        losses, state = run_update(sums, tuple(value / len(sub_batches) for value in losses))
+        means = tuple(value / len(sub_batches) for value in losses)
+        losses, state = run_update(ms.mutable(sums), ms.mutable(means))  # else constants: compiled in every iteration
         return dict(zip(all_names, (*losses, *state), strict=True))
 
     return step

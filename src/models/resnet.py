@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, lazy_inline, nn, ops
 
 from src.models.layers import BatchNorm, batch_norm, conv, kaiming_conv
 
@@ -18,6 +18,7 @@ class Bottleneck(nn.Cell):
         norm: makes a norm of ``(channels)``.
     """
 
+    @lazy_inline(policy="front")  # equal blocks, and one seen by two domains, are compiled once: less time and memory
     def __init__(
         self,
         in_channels: int,
