@@ -285,7 +285,7 @@ def test_own_data_from_check_to_prediction(lanes, tmp_path, capsys):
         assert sheet.width > 400
 
     run, out = tmp_path / "run", tmp_path / "out"
-    steps = "--num_steps 2 --num_steps_stop 2 --save_pred_every 2 --eval_every 2".split()
+    steps = "--num_steps 2 --num_steps_stop 2 --save_pred_every 2 --eval_every 2 --mode eager".split()
     tiny = [word if word != "96,48" else "0,0" for word in TINY]  # output_size: every label's own
     call("train_adv.py", *lanes, *tiny, *steps, "--snapshot_dir", run)
     assert (run / "validation.csv").is_file()

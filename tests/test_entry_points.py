@@ -7,6 +7,7 @@ import pytest
 
 from tests.helpers import ROOT, TINY, call, losses
 
+EAGER = ("--mode", "eager")  # where a compiled step would be that of another test
 ADVERSARIAL = [
     "advnet_config.yaml",
     "configs/advnet_single.yaml",
@@ -29,7 +30,7 @@ def test_every_adversarial_configuration_runs_two_steps(world, tmp_path, config)
 
 def test_source_only_then_evaluation_then_scoring_the_folder(world, tmp_path):
     run, result = tmp_path / "run", tmp_path / "result"
-    options = ["--num_steps_stop", 2, *TINY, "--iter_size", 2, "--mode", "eager"]
+    options = ["--num_steps_stop", 2, *TINY, "--iter_size", 2, *EAGER]
     call("bash", "scripts/run_train_src.sh", 1, world, "--snapshot_dir", run, *options)
     printed = call("bash", "scripts/run_eval.sh", run / "GTA5_2.ckpt", 1, "--result_dir", result)
     assert "===>road:" in printed and "===> mIoU:" in printed
@@ -60,7 +61,7 @@ def test_source_only_then_evaluation_then_scoring_the_folder(world, tmp_path):
 
 
 ICNET = "--config_path configs/icnet_demo.yaml --depths 1,1,1,1 --width 4 --base_size 48 --crop_size 64".split()
-ICNET += "--input_size_target 96,48 --output_size 96,48 --device CPU --log_every 1 --num_workers 1".split()
+ICNET += "--input_size_target 96,48 --output_size 96,48 --device CPU --log_every 1 --num_workers 1 --mode eager".split()
 
 
 def test_icnet_resumed_equals_uninterrupted_then_scores_and_times(world, tmp_path):
@@ -86,7 +87,7 @@ def test_icnet_resumed_equals_uninterrupted_then_scores_and_times(world, tmp_pat
 
 def test_two_processes_score_as_one(world, tmp_path):
     run = tmp_path / "run"
-    call("bash", "scripts/run_train_src.sh", 1, world, "--snapshot_dir", run, "--num_steps_stop", 1, *TINY)
+    call("bash", "scripts/run_train_src.sh", 1, world, "--snapshot_dir", run, "--num_steps_stop", 1, *TINY, *EAGER)
     results = []
     for count in (1, 2):
         folder = tmp_path / f"on_{count}"
@@ -100,7 +101,7 @@ def test_two_processes_score_as_one(world, tmp_path):
 
 def test_performance_run(world, tmp_path):
     try:
-        printed = call("bash", "scripts/run_performance.sh", 1, world, *TINY[:-4], env={"STEPS": "30"})
+        printed = call("bash", "scripts/run_performance.sh", 1, world, *TINY[:-4], *EAGER, env={"STEPS": "30"})
         assert "FPS: " in printed and "images of both domains a second: " in printed
     finally:
         (ROOT / "performance_1p.log").unlink(missing_ok=True)
@@ -139,6 +140,7 @@ def test_two_processes_train_as_one_and_write_once(world, tmp_path):
     ],
 )
 def test_wrong_calls_say_one_thing_and_exit_with_2(command, message):
+    command = f"{sys.executable} {command}" if ".py" in command else command  # the program itself, with its exit code
     output = call(*command.split(), *(["--depths", "1,1,1,1"] if "device CPU" in command else []), code=2)
     assert message in output
     assert "Traceback" not in output

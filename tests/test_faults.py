@@ -20,7 +20,7 @@ from tests.helpers import ROOT, TINY, call, losses
 def test_a_job_ends_within_a_minute_and_leaves_no_process(world, tmp_path, fault, code):
     run = tmp_path / "run"
     command = ["bash", "scripts/run_train.sh", "2", str(world), *TINY, "--num_steps_stop", "100000"]
-    command += ["--eval_every", "0", "--snapshot_dir", str(run)]
+    command += ["--eval_every", "0", "--mode", "eager", "--snapshot_dir", str(run)]
     job = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         while not (run / "metrics.csv").is_file():  # msrun writes the processes' lines to its logs
@@ -46,15 +46,15 @@ def _of(run: Path) -> list[psutil.Process]:
     return [p for p in found if str(run) in " ".join(p.info["cmdline"] or []) and "msrun" not in p.info["cmdline"][1]]
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_killed_at_random_moments_and_resumed_equals_uninterrupted(world, tmp_path, processes):
+@pytest.mark.parametrize(("processes", "mode"), [(1, "graph"), (2, "eager")])
+def test_killed_at_random_moments_and_resumed_equals_uninterrupted(world, tmp_path, processes, mode):
     """SIGKILL to every process of the run at any moment after its first lines, also while a snapshot is written."""
-    kills = int(os.environ.get("KILLS", 2 if processes == 1 else 1))
+    kills = int(os.environ.get("KILLS", 1))
     steps = 15 * max(kills, 2)
 
     def command(run: Path) -> list[str]:
         options = ["--snapshot_dir", run, "--num_steps_stop", steps, "--save_pred_every", 3, "--continue_train", "auto"]
-        words = ["bash", "scripts/run_train.sh", processes, world, *options, *TINY, "--eval_every", 0]
+        words = ["bash", "scripts/run_train.sh", processes, world, *options, *TINY, "--mode", mode, "--eval_every", 0]
         return [str(word) for word in words]
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"

@@ -6,6 +6,7 @@ numbers that the original gave for them written down here.
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import mindspore as ms
@@ -150,7 +151,8 @@ def relative(value: np.ndarray, expected: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("compiled", MODES.values(), ids=MODES.keys())
 def test_recorded(weights, compiled):
-    in_own_process(check_recorded, weights, compiled)
+    check = partial(in_own_process, check_recorded) if compiled else check_recorded
+    check(weights, compiled)
 
 
 def check_recorded(weights: dict[str, Path], compiled: bool) -> None:
@@ -177,7 +179,8 @@ def check_recorded(weights: dict[str, Path], compiled: bool) -> None:
 
 @pytest.mark.parametrize("compiled", MODES.values(), ids=MODES.keys())
 def test_formula(weights, compiled):
-    in_own_process(check_formula, weights, compiled)
+    check = partial(in_own_process, check_formula) if compiled else check_formula
+    check(weights, compiled)
 
 
 def check_formula(weights: dict[str, Path], compiled: bool) -> None:
