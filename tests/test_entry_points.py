@@ -101,7 +101,7 @@ def test_two_processes_score_as_one(world, tmp_path):
 
 def test_performance_run(world, tmp_path):
     try:
-        printed = call("bash", "scripts/run_performance.sh", 1, world, *TINY[:-4], *EAGER, env={"STEPS": "30"})
+        printed = call("bash", "scripts/run_performance.sh", 1, world, *TINY[:-4], env={"STEPS": "30"})
         assert "FPS: " in printed and "images of both domains a second: " in printed
     finally:
         (ROOT / "performance_1p.log").unlink(missing_ok=True)
