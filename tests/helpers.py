@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,12 +24,14 @@ ROOT = Path(__file__).resolve().parent.parent
 ENTRIES = ("train_adv.py", "train_src.py", "eval_adv.py", "predict.py", "export.py")
 TINY = "--depths 1,1,1,1 --width 4 --input_size 64,40 --input_size_target 64,32 --output_size 96,48".split()
 TINY += "--device CPU --log_every 1 --num_workers 1".split()
+EAGER = ("--mode", "eager")  # where a compiled step would be that of another test
 
 
 def call(*command: object, code: int = 0, env: dict | None = None) -> str:
     """Runs a program in the project's folder and returns what it printed, errors included.
 
-    An entry script runs in this process, which saves importing MindSpore; so do its functions when a user calls them.
+    An entry script is called in this process, as from a notebook: that saves importing MindSpore. ``env`` or the
+    interpreter as the first word makes it a program of its own.
     """
     words = [str(word) for word in command]
     if words[0] in ENTRIES and env is None:
@@ -43,7 +45,7 @@ def call(*command: object, code: int = 0, env: dict | None = None) -> str:
 
 def _call_here(program: str, *words: str, code: int) -> str:
     printed = io.StringIO()
-    with redirect_stdout(printed), redirect_stderr(printed):
+    with chdir(ROOT), redirect_stdout(printed), redirect_stderr(printed):
         found = run(import_module(program.removesuffix(".py")).main, list(words))
     assert found == code, f"{program} {words}\n{found}\n{printed.getvalue()}"
     return printed.getvalue()
@@ -55,10 +57,12 @@ def losses(folder: Path) -> list[list[str]]:
         return [row[:-2] for row in csv.reader(file)]
 
 
-def in_own_process(check: Callable, *arguments: object) -> None:
-    """MindSpore keeps the memory of what it compiled as long as the process lives."""
+def check_either(check: Callable, *arguments: object, compiled: bool) -> None:
+    """Calls it; a compiled check in a process of its own: MindSpore keeps what it compiled as long as that lives."""
+    if not compiled:
+        return check(*arguments, compiled)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        pool.submit(check, *arguments).result()
+        return pool.submit(check, *arguments, compiled).result()
 
 
 def lively_checkpoint(folder: Path, words: list[str]) -> tuple[Path, nn.Cell]:

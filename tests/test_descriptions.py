@@ -17,7 +17,7 @@ from src.dataset.samples import flat_name
 from src.dataset.transforms import load_label, read_bgr
 from src.domains import classes_of, target_of
 from src.metrics import Confusion
-from tests.helpers import TINY, call
+from tests.helpers import EAGER, TINY, call
 
 SIZE = (6, 8)
 SIXTEEN = [k for k in range(19) if CLASS_NAMES[k] not in ("terrain", "truck", "train")]
@@ -285,9 +285,9 @@ def test_own_data_from_check_to_prediction(lanes, tmp_path, capsys):
         assert sheet.width > 400
 
     run, out = tmp_path / "run", tmp_path / "out"
-    steps = "--num_steps 2 --num_steps_stop 2 --save_pred_every 2 --eval_every 2 --mode eager".split()
+    steps = "--num_steps 2 --num_steps_stop 2 --save_pred_every 2 --eval_every 2".split()
     tiny = [word if word != "96,48" else "0,0" for word in TINY]  # output_size: every label's own
-    call("train_adv.py", *lanes, *tiny, *steps, "--snapshot_dir", run)
+    call("train_adv.py", *lanes, *tiny, *steps, *EAGER, "--snapshot_dir", run)
     assert (run / "validation.csv").is_file()
     printed = call("eval_adv.py", "--restore_from", run / "GTA5_2.ckpt", "--result_dir", out)
     assert "===>background:" in printed and "===>lane:" in printed

@@ -5,9 +5,8 @@ import sys
 
 import pytest
 
-from tests.helpers import ROOT, TINY, call, losses
+from tests.helpers import EAGER, ROOT, TINY, call, losses
 
-EAGER = ("--mode", "eager")  # where a compiled step would be that of another test
 ADVERSARIAL = [
     "advnet_config.yaml",
     "configs/advnet_single.yaml",
@@ -61,7 +60,8 @@ def test_source_only_then_evaluation_then_scoring_the_folder(world, tmp_path):
 
 
 ICNET = "--config_path configs/icnet_demo.yaml --depths 1,1,1,1 --width 4 --base_size 48 --crop_size 64".split()
-ICNET += "--input_size_target 96,48 --output_size 96,48 --device CPU --log_every 1 --num_workers 1 --mode eager".split()
+ICNET += "--input_size_target 96,48 --output_size 96,48 --device CPU --log_every 1 --num_workers 1".split()
+ICNET += EAGER
 
 
 def test_icnet_resumed_equals_uninterrupted_then_scores_and_times(world, tmp_path):
@@ -140,8 +140,9 @@ def test_two_processes_train_as_one_and_write_once(world, tmp_path):
     ],
 )
 def test_wrong_calls_say_one_thing_and_exit_with_2(command, message):
-    command = f"{sys.executable} {command}" if ".py" in command else command  # the program itself, with its exit code
-    output = call(*command.split(), *(["--depths", "1,1,1,1"] if "device CPU" in command else []), code=2)
+    words = [sys.executable] if ".py" in command else []  # the program itself, with its exit code
+    words += [*command.split(), *(["--depths", "1,1,1,1"] if "device CPU" in command else [])]
+    output = call(*words, code=2)
     assert message in output
     assert "Traceback" not in output
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.helpers import ROOT, TINY, call, losses
+from tests.helpers import EAGER, ROOT, TINY, call, losses
 
 
 @pytest.mark.parametrize(("fault", "code"), [("a rank dies", 1), ("asked to stop", 143)])
 def test_a_job_ends_within_a_minute_and_leaves_no_process(world, tmp_path, fault, code):
     run = tmp_path / "run"
     command = ["bash", "scripts/run_train.sh", "2", str(world), *TINY, "--num_steps_stop", "100000"]
-    command += ["--eval_every", "0", "--mode", "eager", "--snapshot_dir", str(run)]
+    command += ["--eval_every", "0", *EAGER, "--snapshot_dir", str(run)]
     job = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         while not (run / "metrics.csv").is_file():  # msrun writes the processes' lines to its logs

@@ -6,7 +6,6 @@ numbers that the original gave for them written down here.
 
 import json
 import math
-from functools import partial
 from pathlib import Path
 
 import mindspore as ms
@@ -19,7 +18,7 @@ from src.methods.pointrend import pointrend_losses
 from src.models import PointRend
 from src.points import draws_needed
 from tests.golden_numbers import FOLDER, MODES, SALT, formulas
-from tests.helpers import in_own_process
+from tests.helpers import check_either
 
 pytestmark = pytest.mark.golden
 
@@ -151,8 +150,7 @@ def relative(value: np.ndarray, expected: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("compiled", MODES.values(), ids=MODES.keys())
 def test_recorded(weights, compiled):
-    check = partial(in_own_process, check_recorded) if compiled else check_recorded
-    check(weights, compiled)
+    check_either(check_recorded, weights, compiled=compiled)
 
 
 def check_recorded(weights: dict[str, Path], compiled: bool) -> None:
@@ -179,8 +177,7 @@ def check_recorded(weights: dict[str, Path], compiled: bool) -> None:
 
 @pytest.mark.parametrize("compiled", MODES.values(), ids=MODES.keys())
 def test_formula(weights, compiled):
-    check = partial(in_own_process, check_formula) if compiled else check_formula
-    check(weights, compiled)
+    check_either(check_formula, weights, compiled=compiled)
 
 
 def check_formula(weights: dict[str, Path], compiled: bool) -> None:

@@ -1,7 +1,7 @@
 """Against numbers recorded from the original PyTorch implementations; see golden/README.md for how they were made."""
 
 import json
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import mindspore as ms
@@ -16,7 +16,7 @@ from src.methods.min_entropy import make_min_entropy_step
 from src.models import DeepLabMulti, Discriminator
 from src.optim import make_adam, make_sgd
 from tests.golden_numbers import FOLDER, MODES, SALT, formulas
-from tests.helpers import in_own_process
+from tests.helpers import check_either
 
 pytestmark = pytest.mark.golden
 
@@ -143,8 +143,7 @@ def batch(method: str, step: int, sub: int) -> tuple[ms.Tensor, ...]:
 @pytest.mark.parametrize("compiled", MODES.values(), ids=MODES.keys())
 @pytest.mark.parametrize("run", RUNS)
 def test_trajectory(weights, run, compiled):
-    check = partial(in_own_process, check_trajectory) if compiled else check_trajectory
-    check(weights, run, compiled)
+    check_either(check_trajectory, weights, run, compiled=compiled)
 
 
 def check_trajectory(weights: dict[str, Path], run: str, compiled: bool) -> None:

@@ -22,7 +22,7 @@ from src.ranking import (
     score_images,
     scored,
 )
-from tests.helpers import TINY, call
+from tests.helpers import EAGER, TINY, call
 
 # Both of IntraDA's domains have the target's size.
 SMALL = ["64,32" if word == "64,40" else word for word in TINY]
@@ -181,10 +181,10 @@ def test_the_model_is_known_by_its_content(tmp_path):
 def test_advent_then_intrada_then_the_snapshots_and_the_ensemble(world, tmp_path):
     advent, intrada, result = (tmp_path / name for name in ("advent", "intrada", "result"))
     options = ["--num_steps_stop", 2, "--save_pred_every", 1, "--eval_every", 0, *SMALL]
-    eager = ["--mode", "eager"]  # the last of the three compiles
-    call("bash", "scripts/run_train.sh", 1, world, "configs/advent.yaml", "--snapshot_dir", advent, *options, *eager)
+    call("bash", "scripts/run_train.sh", 1, world, "configs/advent.yaml", "--snapshot_dir", advent, *options, *EAGER)
     env = {"RANKING": str(tmp_path / "ranking"), "RANK_OPTIONS": "--normalize_rare"}
-    words = ["scripts/run_intrada.sh", 1, world, advent / "GTA5_2.ckpt", "--snapshot_dir", intrada, *options, *eager]
+    # Of the three runs the last compiles.
+    words = ["scripts/run_intrada.sh", 1, world, advent / "GTA5_2.ckpt", "--snapshot_dir", intrada, *options, *EAGER]
     printed = call("bash", *words, env=env)
     assert "4 easy and 2 hard images" in printed and "loss_D2" in printed
     about = json.loads((tmp_path / "ranking" / ABOUT).read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ from mindspore import Parameter, Tensor, lazy_inline, nn, ops
 from mindspore.common.initializer import Constant, HeNormal, Uniform, initializer
 
 from src.models.convolution import Conv2d
+from src.models.layers import Block
 
 EXPANSION = 4
 HE_FAN_OUT = HeNormal(mode="fan_out", nonlinearity="relu")
@@ -66,10 +67,10 @@ class Stem(nn.Cell):
         return self.pool(ops.relu(self.conv1(image)))
 
 
-class Bottleneck(nn.Cell):
+class Bottleneck(Block):
     """1x1 (carries the stride), 3x3, 1x1 to 4 x planes."""
 
-    @lazy_inline(policy="front")  # equal blocks are compiled once: less time and memory
+    @lazy_inline(policy="front")
     def __init__(self, in_channels: int, planes: int, stride: int = 1):
         super().__init__()
         out_channels = planes * EXPANSION

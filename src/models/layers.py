@@ -7,6 +7,27 @@ from mindspore.common.initializer import HeNormal, Normal
 from src.models.convolution import Conv2d
 
 
+class Block(nn.Cell):
+    """A cell whose ``__init__`` is decorated with ``lazy_inline(policy="front")``: equals are compiled once.
+
+    That saves time and memory; a block that two domains pass through is its own equal.
+    MindSpore takes for equal what was made with the same arguments. What was set afterwards (training or evaluation,
+    precision, synchronised norms) counts too, else a block would silently compute as another one does.
+    """
+
+    @nn.Cell.cell_init_args.getter
+    def cell_init_args(self) -> str:
+        """What equal blocks have in common: the arguments, and everything plain that their layers hold now."""
+        layers = [f"{name} {type(cell).__name__} {_plain(cell)}" for name, cell in self.cells_and_names()]
+        return " ".join((self._cell_init_args, *layers))
+
+
+def _plain(cell: nn.Cell) -> dict[str, str]:
+    """The layer's own numbers, flags, names, types and operators; neither Parameters nor what MindSpore keeps in it."""
+    kinds = (bool, int, float, str, tuple, ms.Type, ops.Primitive)
+    return {name: str(value) for name, value in vars(cell).items() if name[0] != "_" and isinstance(value, kinds)}
+
+
 class BatchNorm(nn.BatchNorm2d):
     """Batch norm that takes its input as ``norm_type`` and gives ``map_type`` to the next layer."""
 

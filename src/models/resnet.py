@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from mindspore import Tensor, lazy_inline, nn, ops
 
-from src.models.layers import BatchNorm, batch_norm, conv, kaiming_conv
+from src.models.layers import BatchNorm, Block, batch_norm, conv, kaiming_conv
 
 EXPANSION = 4
 
 
-class Bottleneck(nn.Cell):
+class Bottleneck(Block):
     """1x1, 3x3 (dilated), 1x1 to 4 x planes; names as in the original checkpoints.
 
     Args:
@@ -18,7 +18,7 @@ class Bottleneck(nn.Cell):
         norm: makes a norm of ``(channels)``.
     """
 
-    @lazy_inline(policy="front")  # equal blocks, and one seen by two domains, are compiled once: less time and memory
+    @lazy_inline(policy="front")
     def __init__(
         self,
         in_channels: int,
