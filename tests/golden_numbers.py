@@ -8,7 +8,6 @@ from types import ModuleType
 
 FOLDER = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parent / "golden"))
 SALT = os.environ.get("GOLDEN_SALT", "shared")
-MODES = {"compiled": True, "eager": False}
 
 
 @lru_cache

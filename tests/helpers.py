@@ -13,6 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import pytest
 from mindspore import Tensor, nn
 
 from model_utils.config import load_config, save_config
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ENTRIES = ("train_adv.py", "train_src.py", "eval_adv.py", "predict.py", "export.py")
 TINY = "--depths 1,1,1,1 --width 4 --input_size 64,40 --input_size_target 64,32 --output_size 96,48".split()
 TINY += "--device CPU --log_every 1 --num_workers 1".split()
+EITHER = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "eager"])
 EAGER = ("--mode", "eager")  # where a compiled step would be that of another test
 
 
@@ -59,10 +61,11 @@ def losses(folder: Path) -> list[list[str]]:
 
 def check_either(check: Callable, *arguments: object, compiled: bool) -> None:
     """Calls it; a compiled check in a process of its own: MindSpore keeps what it compiled as long as that lives."""
-    if not compiled:
-        return check(*arguments, compiled)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(check, *arguments, compiled).result()
+    if compiled:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            pool.submit(check, *arguments, compiled).result()
+    else:
+        check(*arguments, compiled)
 
 
 def lively_checkpoint(folder: Path, words: list[str]) -> tuple[Path, nn.Cell]:

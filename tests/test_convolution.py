@@ -7,8 +7,7 @@ import pytest
 from src.models import convolution
 from src.models.convolution import Conv2d, convolve_enlarged
 from src.models.layers import resize_to
-
-EITHER = pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+from tests.helpers import EITHER
 
 
 @EITHER

@@ -14,7 +14,8 @@ from src.losses import IGNORE
 from src.methods.supervised import cascade_objective, make_supervised_step
 from src.models import ICNet
 from src.optim import make_sgd
-from tests.golden_numbers import FOLDER, MODES, SALT, formulas
+from tests.golden_numbers import FOLDER, SALT, formulas
+from tests.helpers import EITHER
 
 pytestmark = pytest.mark.golden
 
@@ -52,7 +53,7 @@ def thinned(outputs: tuple[ms.Tensor, ...]) -> dict[str, np.ndarray]:
     return {"full[::6]": full[:, :, ::6, ::6], "s4[::3]": s4[:, :, ::3, ::3], "s8": s8, "s16": s16}
 
 
-@pytest.mark.parametrize("compiled", MODES.values(), ids=MODES.keys())
+@EITHER
 def test_forward(weights, image, compiled):
     network = ICNet()
     load_weights(network, weights)
@@ -92,7 +93,7 @@ def label() -> ms.Tensor:
     return ms.Tensor(np.where(ids < 0, IGNORE, ids).astype(np.int32))
 
 
-@pytest.mark.parametrize("compiled", MODES.values(), ids=MODES.keys())
+@EITHER
 def test_one_step(weights, image, label, compiled):
     """Losses, gradients (SGD's first velocity, without decay) and batch norm's statistics."""
     network = ICNet()

@@ -8,11 +8,12 @@ import pytest
 
 from src.methods.entropy_rank import EntropyScore, final_scores, split
 from tests.golden_numbers import FOLDER
+from tests.helpers import EITHER
 
 pytestmark = pytest.mark.golden
 
 
-@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "eager"])
+@EITHER
 def test_ranking(compiled):
     arrays = np.load(FOLDER / "intrada_rank.npz")
     recorded = json.loads((FOLDER / "intrada_rank.json").read_text(encoding="utf-8"))

@@ -17,8 +17,8 @@ from src.checkpoint import load_weights, original_name
 from src.methods.pointrend import pointrend_losses
 from src.models import PointRend
 from src.points import draws_needed
-from tests.golden_numbers import FOLDER, MODES, SALT, formulas
-from tests.helpers import check_either
+from tests.golden_numbers import FOLDER, SALT, formulas
+from tests.helpers import EITHER, check_either
 
 pytestmark = pytest.mark.golden
 
@@ -148,7 +148,7 @@ def relative(value: np.ndarray, expected: np.ndarray) -> np.ndarray:
     return np.abs(value - expected) / np.abs(expected).max()
 
 
-@pytest.mark.parametrize("compiled", MODES.values(), ids=MODES.keys())
+@EITHER
 def test_recorded(weights, compiled):
     check_either(check_recorded, weights, compiled=compiled)
 
@@ -175,7 +175,7 @@ def check_recorded(weights: dict[str, Path], compiled: bool) -> None:
         assert norms[name.removeprefix("grad_norm.")] == pytest.approx(float(data[name]), rel=1e-3), name
 
 
-@pytest.mark.parametrize("compiled", MODES.values(), ids=MODES.keys())
+@EITHER
 def test_formula(weights, compiled):
     check_either(check_formula, weights, compiled=compiled)
 

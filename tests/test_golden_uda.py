@@ -15,8 +15,8 @@ from src.methods.adversarial import make_adversarial_step
 from src.methods.min_entropy import make_min_entropy_step
 from src.models import DeepLabMulti, Discriminator
 from src.optim import make_adam, make_sgd
-from tests.golden_numbers import FOLDER, MODES, SALT, formulas
-from tests.helpers import check_either
+from tests.golden_numbers import FOLDER, SALT, formulas
+from tests.helpers import EITHER, check_either
 
 pytestmark = pytest.mark.golden
 
@@ -61,7 +61,7 @@ def relative(value: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(value - expected).max() / np.abs(expected).max())
 
 
-@pytest.mark.parametrize("compiled", MODES.values(), ids=MODES.keys())
+@EITHER
 @pytest.mark.parametrize(("branches", "name"), [(4, "four_branches"), (2, "two_branches")])
 def test_forward(weights, branches, name, compiled):
     network = DeepLabMulti(aspp_branches=branches)
@@ -140,7 +140,7 @@ def batch(method: str, step: int, sub: int) -> tuple[ms.Tensor, ...]:
     )
 
 
-@pytest.mark.parametrize("compiled", MODES.values(), ids=MODES.keys())
+@EITHER
 @pytest.mark.parametrize("run", RUNS)
 def test_trajectory(weights, run, compiled):
     check_either(check_trajectory, weights, run, compiled=compiled)

@@ -12,6 +12,7 @@ from src.checkpoint import load_weights, original_name
 from src.losses import resize_label, segmentation_loss
 from src.models import ICNet
 from src.models.icnet import pyramid_pooling
+from tests.helpers import EITHER
 
 
 def tiny(classes: int = 4) -> ICNet:
@@ -55,7 +56,7 @@ def test_pyramid_pooling_sums_the_means_of_windows():
     assert y[5, 5] == pytest.approx(1)  # only the mean of everything reaches this far
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@EITHER
 def test_unused_stages_run_for_their_statistics_in_training_only(compiled):
     """Two updates of the last stage per training step also where a gradient is taken; evaluation changes nothing."""
     network, twin = tiny().set_train(True), tiny().set_train(True)
@@ -143,7 +144,7 @@ def test_the_older_icnet_without_pyramid_pooling_is_refused(tmp_path):
         load_weights(tiny(), tmp_path / "x.safetensors")
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@EITHER
 def test_labels_are_resized_as_documented(compiled):
     def nearest(label):
         return resize_label(label, (2, 3), "nearest")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from src.losses import domain_loss, entropy_loss, segmentation_loss, self_information_view
+from tests.helpers import EITHER
 
 SIZES = [(3, 4), (2, 5)]
 
@@ -40,7 +41,7 @@ def information(logits):
 LOSSES = [cross_entropy, domain_source, domain_target, domain_ls, entropy_loss, information]
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@EITHER
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda f: f.__name__)
 def test_gradients_are_finite_differences_for_two_sizes_in_one_program(loss, compiled):
     gradient = ms.grad(loss)

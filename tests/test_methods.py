@@ -11,6 +11,7 @@ from src.methods.min_entropy import make_min_entropy_step
 from src.methods.supervised import make_supervised_step
 from src.models import DeepLabMulti, Discriminator
 from src.optim import make_adam, make_sgd
+from tests.helpers import EITHER
 
 
 def batch(seed: int, count: int = 1) -> tuple[ms.Tensor, ...]:
@@ -51,7 +52,7 @@ def test_eager_and_compiled_agree_after_three_steps():
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("compiled", [True, False])
+@EITHER
 def test_clipped_gradients_keep_their_direction(compiled):
     gradients = (ms.Tensor([3.0, 0.0]), ms.Tensor([[4.0]]))
 
@@ -90,7 +91,7 @@ def test_low_memory_changes_nothing(method):
         np.testing.assert_allclose(results[1][1][name], value, rtol=1e-3, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("compiled", [True, False])
+@EITHER
 def test_two_sub_iterations_equal_a_batch_of_two_when_statistics_are_frozen(compiled):
     """All pixels are labelled, so both means weigh the images alike."""
     weights = []

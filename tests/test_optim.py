@@ -7,6 +7,7 @@ from mindspore import Parameter, Tensor
 
 from src.models import DeepLabMulti, PointRend
 from src.optim import SGD, PolyAdam, make_rate, make_sgd, poly_rate
+from tests.helpers import EITHER
 
 
 def test_polynomial_rate():
@@ -23,7 +24,7 @@ SCHEDULES = {
 }
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@EITHER
 @pytest.mark.parametrize(("schedule", "constant_for"), SCHEDULES)
 def test_schedules(schedule, constant_for, compiled):
     rate = make_rate(schedule, learning_rate=0.1, num_steps=4800, warmup_steps=72, constant_for=constant_for)
@@ -46,7 +47,7 @@ def pytorchs_sgd(repeats: int, iterations: int) -> list[float]:
     return values
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@EITHER
 @pytest.mark.parametrize("repeats", [1, 3, 4])
 def test_sgd_steps_a_tensor_as_often_as_it_is_listed(repeats, compiled):
     weight = Parameter(Tensor([1.0], ms.float32), name="w")
@@ -94,7 +95,7 @@ def test_number_of_parameters_and_sizes_of_the_full_network():
     assert len(list(network.get_parameters())) == 536
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@EITHER
 def test_step_schedule_with_warmup(compiled):
     published = {0: 1e-5, 1: 1.999e-5, 500: 5.005e-3, 999: 9.99001e-3, 1000: 1e-2, 39999: 1e-2, 40000: 1e-3}
     published |= {54999: 1e-3, 55000: 1e-4, 64999: 1e-4}

@@ -16,9 +16,9 @@ from src.models import PointRend
 from src.optim import make_sgd
 from src.points import draws_needed, sample_labels, sample_points, uncertain_pixels, uncertain_points, uncertainty
 from src.precision import LossScale, set_precision
+from tests.helpers import EITHER
 
 RNG = np.random.default_rng(0)
-MODES = {"compiled": True, "eager": False}
 
 
 def tiny(**options) -> PointRend:
@@ -60,7 +60,7 @@ def test_uncertainty_of_known_logits():
     assert uncertainty(logits).asnumpy().tolist() == [[-0.5, 0.0]]
 
 
-@pytest.mark.parametrize("compiled", MODES.values(), ids=MODES.keys())
+@EITHER
 def test_training_points(compiled):
     coarse = RNG.normal(size=(2, 5, 8, 12)).astype(np.float32)
     draws = RNG.random((2, draws_needed(16), 2), np.float32)
@@ -87,7 +87,7 @@ def test_uncertain_pixels_are_pixel_centres():
     assert uncertain_pixels(Tensor(logits), 99)[0].shape == (1, 12)
 
 
-@pytest.mark.parametrize("compiled", MODES.values(), ids=MODES.keys())
+@EITHER
 def test_only_the_chosen_pixels_differ_from_the_enlarged_logits(compiled):
     network = tiny().set_train(False)
 

@@ -14,6 +14,7 @@ from src.models.layers import Conv2d
 from src.optim import make_sgd
 from src.precision import LEVELS, LossScale, set_precision
 from src.snapshot import load_snapshot, save_snapshot
+from tests.helpers import EITHER
 from tests.test_methods import batch, values
 
 NETWORKS = {"deeplab_multi": DeepLabMulti, "icnet": ICNet, "pointrend": PointRend}
@@ -61,7 +62,7 @@ def test_half_precision_learns_as_float32(case):
         assert two == pytest.approx(one, rel=3e-2)
 
 
-@pytest.mark.parametrize("compiled", [True, False])
+@EITHER
 def test_scaled_gradients_survive_float16(compiled):
     """Gradients of 1e-8 are below float16's smallest number, 6e-8."""
     conv = set_precision(Conv2d(1, 1, 1, weight_init="ones"), "O1")
@@ -78,7 +79,7 @@ def test_scaled_gradients_survive_float16(compiled):
     assert found[0] == 0 and found[1] == pytest.approx(1e-8, rel=1e-3)
 
 
-@pytest.mark.parametrize("compiled", [True, False])
+@EITHER
 def test_dynamic_scale_follows_its_rule(compiled, monkeypatch):
     monkeypatch.setattr(LossScale, "PATIENCE", 2)
     scale = LossScale()

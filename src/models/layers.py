@@ -19,7 +19,7 @@ class Block(nn.Cell):
     def cell_init_args(self) -> str:
         """What equal blocks have in common: the arguments, and everything plain that their layers hold now."""
         layers = [f"{name} {type(cell).__name__} {_plain(cell)}" for name, cell in self.cells_and_names()]
-        return " ".join((self._cell_init_args, *layers))
+        return " ".join((super().cell_init_args, *layers))
 
 
 def _plain(cell: nn.Cell) -> dict[str, str]:
