@@ -174,8 +174,6 @@ class Everything(nn.Cell):
             nearest,
             half,
             ops.gather_elements(x.reshape(n, channels, -1), 2, index),
-            ops.adaptive_avg_pool2d(image, (3, 5)),
-            ops.avg_pool2d(image, 2, 2),
             ops.max_pool2d(image, 3, 2, 1),
             self.pool(image[:, :, ::-1]),
             ops.softmax(image, 1) * ops.sigmoid(image),

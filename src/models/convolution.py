@@ -120,8 +120,13 @@ def convolve_enlarged(x: Tensor, weight: Tensor, size: tuple[int, int], dilation
 @ops.constexpr
 def enlarging_taps(length: int, new_length: int, dilation: int) -> Tensor:
     """(new_length, 3 * length): what each of three taps adds to a pixel of the enlarged axis; nothing from outside."""
-    place = np.arange(new_length)[:, None] * (max(length - 1, 0) / max(new_length - 1, 1))  # aligned corners
-    enlarge = np.maximum(0, 1 - np.abs(place - np.arange(length)))
+    enlarge = enlarging_matrix(length, new_length)
     padded = np.pad(enlarge, ((dilation, dilation), (0, 0)))
     taps = [padded[dilation * tap : dilation * tap + new_length] for tap in range(3)]
     return Tensor(np.concatenate(taps, axis=1).astype(np.float32))
+
+
+def enlarging_matrix(length: int, new_length: int) -> np.ndarray:
+    """(new_length, length): the share of every old pixel in every new one, bilinear with aligned corners."""
+    place = np.arange(new_length)[:, None] * (max(length - 1, 0) / max(new_length - 1, 1))
+    return np.maximum(0, 1 - np.abs(place - np.arange(length)))

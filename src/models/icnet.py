@@ -3,9 +3,10 @@
 from typing import ClassVar
 
 import mindspore as ms
+import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.models.convolution import convolve_enlarged
+from src.models.convolution import convolve_enlarged, enlarging_matrix
 from src.models.layers import BatchNorm, plain_conv, resize_to
 from src.models.resnet import DeepStemResNet
 
@@ -121,10 +122,34 @@ class Head(nn.Cell):
 
 
 def pyramid_pooling(x: Tensor) -> Tensor:
-    """The map plus its means over 1, 2 x 2, 3 x 3 and 6 x 6 windows, enlarged again; float32, no parameters."""
-    size = x.shape[-2:]
-    x = x.astype(ms.float32)
-    y = x
-    for bins in BINS:
-        y = y + resize_to(ops.adaptive_avg_pool2d(x, bins), size)
-    return y
+    """The map plus its means over 1, 2 x 2, 3 x 3 and 6 x 6 windows, enlarged again; float32, no parameters.
+
+    Means and enlargement are linear and alike for every channel: two matrix products, by way of all 50 windows.
+    """
+    n, channels, height, width = x.shape
+    pixels = x.astype(ms.float32).reshape((n * channels, height * width))
+    means = ops.matmul(pixels, averaging_windows(height, width))
+    return (pixels + ops.matmul(means, enlarging_windows(height, width))).reshape(x.shape)
+
+
+@ops.constexpr
+def averaging_windows(height: int, width: int) -> Tensor:
+    """(height * width, 50): a column averages the pixels of its window."""
+    windows = [np.kron(averaging_matrix(height, bins), averaging_matrix(width, bins)) for bins in BINS]
+    return Tensor(np.concatenate(windows).T.astype(np.float32))
+
+
+@ops.constexpr
+def enlarging_windows(height: int, width: int) -> Tensor:
+    """(50, height * width): a row adds its window to all pixels, enlarged with the others of its kind."""
+    windows = [np.kron(enlarging_matrix(bins, height), enlarging_matrix(bins, width)).T for bins in BINS]
+    return Tensor(np.concatenate(windows).astype(np.float32))
+
+
+def averaging_matrix(length: int, windows: int) -> np.ndarray:
+    """(windows, length): row k averages pixels floor(k length / windows) to ceil((k + 1) length / windows)."""
+    matrix = np.zeros((windows, length))
+    for k in range(windows):
+        first, last = k * length // windows, -(-(k + 1) * length // windows)
+        matrix[k, first:last] = 1 / (last - first)
+    return matrix

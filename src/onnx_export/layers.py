@@ -54,58 +54,17 @@ def group_norm(call: Call) -> NODE_OUTPUTS:
 
 
 def max_pool(call: Call) -> NODE_OUTPUTS:
-    """Max pooling with padding and ceil mode."""
-    a = call.attributes
-    return [_pool("MaxPool", call, a.get("ksize") or a["kernel_size"], a["strides"], a["pads"], int(a["ceil_mode"]))]
-
-
-def _pool(operator: str, call: Call, kernel: list, strides: list, pads: list, ceil_mode: int) -> str:
-    """MindSpore pools some planes as volumes of depth 1, between an ExpandDims and a Squeeze."""
-    writer, x, volume = call.writer, call.tensor(0), None
+    """Max pooling with padding and ceil mode. MindSpore may pool volumes of depth 1, made by an ExpandDims."""
+    writer, x, a, volume = call.writer, call.tensor(0), call.attributes, None
+    kernel = a.get("ksize") or a["kernel_size"]
     if len(call.shape_of(0)) == 5:
         volume = writer.made_by(x, "Unsqueeze")
         if volume is None or kernel[-3] != 1:
             raise NotImplementedError("a pooling of volumes")
         x = volume.input[0]
-    window = {"kernel_shape": kernel[-2:], "strides": strides[-2:], "pads": [*pads[-2:], *pads[-2:]]}
-    y = writer.emit(operator, [x], ceil_mode=ceil_mode, **window)
+    window = {"kernel_shape": kernel[-2:], "strides": a["strides"][-2:], "pads": [*a["pads"][-2:], *a["pads"][-2:]]}
+    y = writer.emit("MaxPool", [x], ceil_mode=int(a["ceil_mode"]), **window)
     return y if volume is None else writer.emit("Unsqueeze", [y, volume.input[1]])
-
-
-def average_pool_volume(call: Call) -> NODE_OUTPUTS:
-    """Average pooling without padding, written as one of volumes."""
-    a = call.attributes
-    if any(a["pad_list"]) or a["ceil_mode"] or a["divisor_override"]:
-        raise NotImplementedError("an average pooling with padding")
-    return _pool("AveragePool", call, a["kernel_size"], a["strides"], [0, 0], 0)
-
-
-def average_pool(call: Call) -> NODE_OUTPUTS:
-    """Average pooling without padding."""
-    if call.value(3) not in (2, "VALID", "valid"):
-        raise NotImplementedError("an average pooling with padding")
-    kernel, strides = call.numbers(1)[-2:], call.numbers(2)[-2:]
-    if len(kernel) == 1:
-        kernel, strides = kernel * 2, strides * 2
-    return _pool("AveragePool", call, kernel, strides, [0, 0], 0)
-
-
-def adaptive_pool(call: Call) -> NODE_OUTPUTS:
-    """Two constant matrices, whose rows average the windows: the windows of a fixed size are constant."""
-    x = call.tensor(0)
-    sizes = call.attributes["output_size"]
-    rows = call.writer.constant(pooling_matrix(call.shape_of(0)[2], sizes[-2]))
-    columns = call.writer.constant(pooling_matrix(call.shape_of(0)[3], sizes[-1]).T)
-    return call.writer.emit("MatMul", [rows, call.writer.emit("MatMul", [x, columns])])
-
-
-def pooling_matrix(size: int, windows: int) -> np.ndarray:
-    """(windows, size): row k averages pixels floor(k size / windows) to ceil((k + 1) size / windows)."""
-    matrix = np.zeros((windows, size), np.float32)
-    for k in range(windows):
-        first, last = k * size // windows, -(-(k + 1) * size // windows)
-        matrix[k, first:last] = 1 / (last - first)
-    return matrix
 
 
 def resize(mode: str) -> Callable[[Call], NODE_OUTPUTS]:
