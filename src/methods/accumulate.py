@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import mindspore as ms
-from mindspore import Tensor, amp, nn, ops
+from mindspore import Tensor, amp, nn, no_inline, ops
 
 from src.precision import LossScale
 
@@ -87,9 +87,12 @@ class AverageOverProcesses(nn.Cell):
 def _make_update(optimizers: tuple[nn.Cell, ...], reducers: tuple[Callable, ...], loss_scale: LossScale | None):
     """``update(gradients of every optimizer) -> values of LossScale.NAMES``, none without a loss scale."""
 
+    @no_inline  # reads the weights too, and of what one graph reads in two states MindSpore keeps a copy
     def apply(gradients):
+        rates = ()  # without a result it would be left out
         for i in range(len(optimizers)):
-            optimizers[i](gradients[i])
+            rates = (*rates, optimizers[i](gradients[i]))
+        return rates
 
     def reduce(gradients):
         return tuple([reducers[i](gradients[i]) for i in range(len(reducers))])

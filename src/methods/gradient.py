@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import mindspore as ms
-from mindspore import ParameterTuple, Tensor, nn, ops
+from mindspore import ParameterTuple, Tensor, nn, no_inline, ops
 
 Gradient = Callable[..., tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]
 
@@ -21,7 +21,13 @@ def make_gradient(network: nn.Cell, loss: Callable, parameters: ParameterTuple, 
     def whole(image: Tensor, *rest):
         return loss(network(image), *rest)
 
-    return ms.value_and_grad(whole, None, parameters, has_aux=True)
+    gradient = ms.value_and_grad(whole, None, parameters, has_aux=True)
+
+    @no_inline
+    def in_its_own_graph(image: Tensor, *rest):
+        return gradient(image, *rest)
+
+    return in_its_own_graph
 
 
 class InPieces:
