@@ -16,6 +16,8 @@ from tests.helpers import EITHER
     [
         ((6, 8), {"kernel": 3, "dilation": 2}, "columns"),
         ((6, 8), {"kernel": 3, "stride": 2}, "columns"),
+        ((6, 8), {"kernel": 3, "dilation": 2, "kept": 1e9}, "columns"),
+        ((6, 8), {"kernel": 4, "stride": 2, "padding": 1, "kept": 1e9}, "columns"),
         ((6, 8), {"kernel": 4, "stride": 2, "padding": 1, "has_bias": True}, "columns"),
         ((3, 8), {"kernel": 7, "stride": 2}, "columns"),
         ((40, 4), {"kernel": 3, "dilation": 6, "has_bias": True}, "taps"),
