@@ -1,5 +1,7 @@
 """Steps on tiny networks: eager = compiled, accumulation = larger batch, who learns from what."""
 
+import csv
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -40,7 +42,17 @@ def values(losses) -> dict[str, float]:
     return {name: float(value) for name, value in losses.items()}
 
 
-def test_eager_and_compiled_agree_after_three_steps():
+def operators(work, folder) -> set[str]:
+    """Names of the operators that run."""
+    profiler = ms.Profiler(output_path=str(folder))
+    work()
+    profiler.analyse()
+    (found,) = folder.glob("*/FRAMEWORK/cpu_op_type_info_0.csv")
+    with found.open(encoding="utf-8") as file:
+        return {row["op_type"] for row in csv.DictReader(file)}
+
+
+def test_eager_and_compiled_agree_after_three_steps(tmp_path):
     results = []
     for compiled in (False, True):
         generator, _, step = tiny(compiled=compiled)
@@ -50,6 +62,9 @@ def test_eager_and_compiled_agree_after_three_steps():
     assert results[0][0] == pytest.approx(results[1][0], rel=1e-4)
     for one, two in zip(results[0][1:], results[1][1:], strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
+    used = operators(lambda: step([batch(3)]), tmp_path)
+    assert "Conv2D" in used
+    assert "TensorMove" not in used  # the graph copies no weights
 
 
 @EITHER
