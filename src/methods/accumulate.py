@@ -89,10 +89,8 @@ def _make_update(optimizers: tuple[nn.Cell, ...], reducers: tuple[Callable, ...]
 
     @no_inline  # reads the weights too, and of what one graph reads in two states MindSpore keeps a copy
     def apply(gradients):
-        rates = ()  # without a result it would be left out
-        for i in range(len(optimizers)):
-            rates = (*rates, optimizers[i](gradients[i]))
-        return rates
+        # Their rates, which nobody needs: without a result all of it would be left out.
+        return tuple([optimizers[i](gradients[i]) for i in range(len(optimizers))])
 
     def reduce(gradients):
         return tuple([reducers[i](gradients[i]) for i in range(len(reducers))])

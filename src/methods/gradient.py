@@ -23,7 +23,8 @@ def make_gradient(network: nn.Cell, loss: Callable, parameters: ParameterTuple, 
 
     gradient = ms.value_and_grad(whole, None, parameters, has_aux=True)
 
-    @no_inline  # as the update is, see make_step: two domains and the update all read the weights
+    # Two domains and the update all read the weights, and of what one graph reads in two states MindSpore keeps a copy.
+    @no_inline
     def in_its_own_graph(image: Tensor, *rest):
         return gradient(image, *rest)
 

@@ -37,8 +37,9 @@ class Conv2d(nn.Conv2d):
         self.columns_per_pixel = 4 * in_channels * (kernel / self.stride[0]) ** 2  # bytes, of the input
         # Nine maps per output are fewer numbers than nine per input.
         self.by_taps = on_cpu and kernel == 3 and self.stride == (1, 1) and 9 * out_channels < in_channels
-        place = (kernel, self.stride[0], padding, dilation)
-        self.by_columns = ColumnGradient(self.conv2d, *place, kept) if on_cpu else None
+        self.by_columns = None
+        if on_cpu:
+            self.by_columns = ColumnGradient(self.conv2d, kernel, self.stride[0], padding, dilation, kept)
 
     def construct(self, x: Tensor) -> Tensor:
         y = self.convolve(x, self.weight)
@@ -70,7 +71,7 @@ class ColumnGradient(nn.Cell):
             training step of DeepLab then takes a few percent less time.
     """
 
-    def __init__(self, operator: ops.Primitive, kernel: int, stride: int, padding: int, dilation: int, kept: float = 0):
+    def __init__(self, operator: ops.Primitive, kernel: int, stride: int, padding: int, dilation: int, kept: float):
         super().__init__()
         self.operator, self.kept = operator, kept
         options = {"pad_mode": "pad", "pad": (padding,) * 4, "stride": stride, "dilation": dilation}
@@ -97,7 +98,9 @@ class ColumnGradient(nn.Cell):
         slope_weight = slope_weight.reshape(weight.shape)
         if 4 * columns.size < self.kept:
             return self.operators_slope_x(slope, weight, x.shape), slope_weight
-        weight = ops.tile(weight.reshape((1, outputs, channels * taps)), (count, 1, 1))
+        weight = weight.reshape((1, outputs, channels * taps))
+        if count > 1:
+            weight = ops.tile(weight, (count, 1, 1))
         flat_slope = ops.depend(flat_slope, slope_weight)  # both kinds of columns need not be there at once
         slope_columns = self.transposed_times(weight, flat_slope).reshape((count, channels, taps, -1))
         return self.image_of(slope_columns, as_tensor((height, width))), slope_weight

@@ -64,7 +64,7 @@ def max_pool(call: Call) -> NODE_OUTPUTS:
         x = volume.input[0]
     window = {"kernel_shape": kernel[-2:], "strides": a["strides"][-2:], "pads": [*a["pads"][-2:], *a["pads"][-2:]]}
     y = writer.emit("MaxPool", [x], ceil_mode=int(a["ceil_mode"]), **window)
-    return y if volume is None else writer.emit("Unsqueeze", [y, volume.input[1]])
+    return [y if volume is None else writer.emit("Unsqueeze", [y, volume.input[1]])]  # the argmax is not offered
 
 
 def resize(mode: str) -> Callable[[Call], NODE_OUTPUTS]:
