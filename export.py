@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> None:
     options, rest = parse_options(sys.argv[1:] if argv is None else argv)
     config = load_config(["--restore_from", options.restore_from, *rest], beside="restore_from")
     size = options.size or config.input_size_target
-    start_device(config.device, device_id=config.device_id, threads=config.threads)
+    start_device(config.device, device_id=config.device_id, threads=config.threads, runs_exported=True)
     target = export_checkpoint(config, options, size)
     print(f"written: {target}")
 

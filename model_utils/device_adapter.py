@@ -25,13 +25,15 @@ class Device:
         return self.rank == 0
 
 
-def prepare_environment(device: str = "auto", threads: int = 0) -> None:
+def prepare_environment(device: str = "auto", threads: int = 0, *, runs_exported: bool = False) -> None:
     """Sets what MindSpore reads while it is imported. Settings that the user made stay.
 
-    On processors with AVX-512, oneDNN 3.10 inside the 2.10 wheel falls back to its reference convolution, which is
-    about 300 times slower; AVX2 avoids it (and costs nothing elsewhere).
+    Args:
+        runs_exported: MindSpore will run exported files. Their convolutions are its operator, for which oneDNN 3.10
+            inside the 2.10 wheel takes the reference kernel on processors with AVX-512, about 300 times slower; AVX2
+            avoids it. This project's networks do without that operator there, and then AVX-512 is the quicker one.
     """
-    if device in ("auto", "CPU"):
+    if runs_exported and device in ("auto", "CPU"):
         os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
     if device == "CPU":
         _wait_asleep()
@@ -49,14 +51,23 @@ def _wait_asleep() -> None:
     os.environ.setdefault("MS_DEV_HOST_BLOCKING_RUN", "1")
 
 
-def start_device(device: str = "auto", *, device_id: int = 0, threads: int = 0, deterministic: bool = False) -> Device:
+def start_device(
+    device: str = "auto",
+    *,
+    device_id: int = 0,
+    threads: int = 0,
+    deterministic: bool = False,
+    runs_exported: bool = False,
+) -> Device:
     """Imports MindSpore, selects the device and joins the other processes of the run.
+
+    ``runs_exported``: see ``prepare_environment``.
 
     Raises:
         UserError: the device that was asked for is not there, or a variable of the launcher is wrong.
     """
     local_adapter.find_place()  # refuses wrong variables before MindSpore waits because of them
-    prepare_environment(device, threads)
+    prepare_environment(device, threads, runs_exported=runs_exported)
     import mindspore as ms
     from mindspore import communication
 

@@ -13,6 +13,7 @@ from mindspore import Tensor, nn, ops
 from model_utils.errors import UserError
 from src.dataset.transforms import MEAN_BGR, read_bgr, resize_bicubic
 from src.models import NETWORKS
+from src.models.convolution import use_operators
 
 Size = tuple[int, int]  # (height, width)
 
@@ -57,7 +58,7 @@ def network_input(path: Path, size: Size, deployment: Deployment) -> np.ndarray:
 
 
 class DeployNet(nn.Cell):
-    """A network with the steps around it that the device takes over.
+    """A network with the steps around it that the device takes over; it changes the network, see ``use_operators``.
 
     Input ``image``: (N, 3, H, W) float32 as in training or, with ``normalize``, the decoded pixels themselves:
     (N, H, W, 3) uint8 RGB. Output: raw logits of all heads, or of ``head`` alone; with ``enlarge_to`` at that size;
@@ -75,7 +76,7 @@ class DeployNet(nn.Cell):
         normalize: bool = False,
     ):
         super().__init__()
-        self.network = network
+        self.network = use_operators(network)
         self.heads = range(len(deployment.heads)) if head is None else [deployment.heads.index(head)]
         self.enlarge_to, self.argmax, self.normalize = enlarge_to, argmax, normalize
         # The primitive itself: ops.interpolate fixes the batch.

@@ -1,4 +1,4 @@
-"""What all tests share: the processor's kernel choice, made before MindSpore is imported, and a small data set."""
+"""What all tests share: settings that MindSpore reads at its import, and a small data set."""
 
 from pathlib import Path
 

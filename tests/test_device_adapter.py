@@ -13,6 +13,7 @@ from mindspore import nn
 
 from model_utils.device_adapter import describe, prepare_environment, start_device
 from model_utils.errors import UserError
+from src.models.convolution import Conv2d
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,22 +28,33 @@ def fastest(cell: nn.Cell, image: ms.Tensor) -> float:
     return min(times)
 
 
-def test_a_3x3_convolution_is_not_on_the_reference_kernel():
-    """The slow kernel takes hundreds of times longer than a 1x1 convolution of equal arithmetic."""
+@pytest.mark.parametrize("options", [{"kernel": 3}, {"kernel": 3, "dilation": 2}, {"kernel": 1, "stride": 2}])
+def test_no_convolution_is_on_the_reference_kernel(options):
+    """The slow kernel takes hundreds of times longer than a 1x1 convolution of equal arithmetic or more."""
     image = ms.Tensor(np.ones((1, 128, 17, 33)), ms.float32)
     wide = ms.Tensor(np.ones((1, 128 * 9, 17, 33)), ms.float32)
-    square = fastest(nn.Conv2d(128, 128, 3, has_bias=False), image)
-    point = fastest(nn.Conv2d(128 * 9, 128, 1, has_bias=False), wide)
-    assert square < 25 * point
+    point = fastest(Conv2d(128 * 9, 128, 1), wide)
+    assert fastest(Conv2d(128, 128, **options), image) < 25 * point
 
 
 def test_the_users_own_setting_stays(monkeypatch):
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
-    prepare_environment("CPU")
+    prepare_environment("CPU", runs_exported=True)
     assert os.environ["ONEDNN_MAX_CPU_ISA"] == "SSE41"
-    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
-    prepare_environment("auto")
-    assert os.environ["ONEDNN_MAX_CPU_ISA"] == "AVX2"
+
+
+def test_mindspores_own_convolution_is_kept_from_the_reference_kernel():
+    """In a process of its own: the setting is read at the import."""
+    program = (
+        "import os; from model_utils.device_adapter import start_device; start_device('CPU', runs_exported=True); "
+        "assert os.environ['ONEDNN_MAX_CPU_ISA'] == 'AVX2'; import mindspore as ms; from mindspore import nn; "
+        "from tests.test_device_adapter import fastest; "
+        "point = fastest(nn.Conv2d(1152, 128, 1), ms.ops.ones((1, 1152, 17, 33))); "
+        "square = fastest(nn.Conv2d(128, 128, 3), ms.ops.ones((1, 128, 17, 33))); "
+        "assert square < 25 * point, (square, point)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "ONEDNN_MAX_CPU_ISA"}
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=True)
 
 
 def test_waiting_takes_no_core_on_the_processor_alone(monkeypatch):

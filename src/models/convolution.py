@@ -1,21 +1,19 @@
-"""The convolution of every network, and what it becomes where a CPU trains it."""
+"""The convolution of every network, and what it becomes on a CPU."""
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.ops.operations import array_ops, nn_ops
 
-LARGE = 2e6  # bytes of columns from which they are worth more nodes in the graph, which take time to compile
+LARGEST = 1e8  # bytes of columns that are made at once
 
 
 class Conv2d(nn.Conv2d):
     """Convolution that keeps the size (at stride 1) and computes in ``compute_type``; its weights stay float32.
 
-    While a CPU trains it in float32 on large maps, it is computed so that it takes less memory there
-    (``ColumnGradient``, ``convolve_enlarged``). Everywhere else, and in every exported file, it is the plain operator.
-
-    Args:
-        kept: see ``ColumnGradient``.
+    On a CPU it is a matrix product (``ColumnProduct``, ``convolve_enlarged``): MindSpore's own operator is hundreds of
+    times slower with AVX-512, and keeps more memory in training. Everywhere else, and after ``use_operators``, it is
+    that operator.
     """
 
     def __init__(
@@ -26,20 +24,18 @@ class Conv2d(nn.Conv2d):
         *,
         dilation: int = 1,
         padding: int | None = None,
-        kept: float = 0,
         **options,
     ):
         padding = dilation * (kernel // 2) if padding is None else padding
         options.update(pad_mode="pad", padding=padding, dilation=dilation)
         super().__init__(in_channels, out_channels, kernel, **options)
         self.compute_type = ms.float32
-        on_cpu = ms.get_context("device_target") == "CPU" and kernel > 1
-        self.columns_per_pixel = 4 * in_channels * (kernel / self.stride[0]) ** 2  # bytes, of the input
-        # Nine maps per output are fewer numbers than nine per input.
-        self.by_taps = on_cpu and kernel == 3 and self.stride == (1, 1) and 9 * out_channels < in_channels
-        self.by_columns = None
-        if on_cpu:
-            self.by_columns = ColumnGradient(self.conv2d, kernel, self.stride[0], padding, dilation, kept)
+        stride = self.stride[0]
+        self.is_operator = ms.get_context("device_target") != "CPU" or kernel * stride == 1
+        if not self.is_operator:
+            # Nine maps per output are fewer numbers than nine per input.
+            self.by_taps = kernel == 3 and stride == 1 and 9 * out_channels < in_channels
+            self.by_columns = ColumnProduct(out_channels, kernel, stride, padding, dilation)
 
     def construct(self, x: Tensor) -> Tensor:
         y = self.convolve(x, self.weight)
@@ -47,63 +43,78 @@ class Conv2d(nn.Conv2d):
 
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         """The convolution alone, with a weight of its shape."""
-        if self.compute_type != ms.float32:
-            return self.conv2d(ops.cast(x, self.compute_type), ops.cast(weight, self.compute_type))
-        x = ops.cast(x, ms.float32)
-        if self.by_columns is not None and self.training:
-            pixels = x.shape[0] * x.shape[2] * x.shape[3]
-            if self.columns_per_pixel * pixels > LARGE:
-                if self.by_taps:
-                    return convolve_enlarged(x, weight, x.shape[-2:], self.dilation[0])
-                return self.by_columns(x, weight)
-        return self.conv2d(x, weight)
+        x, weight = ops.cast(x, self.compute_type), ops.cast(weight, self.compute_type)
+        if self.is_operator:
+            return self.conv2d(x, weight)
+        if self.by_taps:
+            return ops.cast(convolve_enlarged(x, weight, x.shape[-2:], self.dilation[0]), self.compute_type)
+        return in_parts(self.by_columns, x, weight)
 
 
-class ColumnGradient(nn.Cell):
-    """A convolution whose gradients are matrix products with the columns of its input (im2col).
+def use_operators(network: nn.Cell) -> nn.Cell:
+    """The network with MindSpore's operator in every convolution, as files for other devices need it."""
+    for _, cell in network.cells_and_names():
+        if isinstance(cell, Conv2d):
+            cell.is_operator = True
+    return network
+
+
+class ColumnProduct(nn.Cell):
+    """A convolution as the product of its weights with the columns of its input (im2col), a 1x1 convolution.
 
     oneDNN's gradients do the same, but every layer's keep the columns, k x k times the size of its input, as long as
-    the program lives. Here they are tensors that give their memory back.
-
-    Args:
-        operator: the convolution, called with (x, weight).
-        kept: bytes of columns up to which oneDNN computes the gradient by the input nevertheless, and keeps them: a
-            training step of DeepLab then takes a few percent less time.
+    the program lives. Here they are tensors that give their memory back, and are made again for the gradient.
     """
 
-    def __init__(self, operator: ops.Primitive, kernel: int, stride: int, padding: int, dilation: int, kept: float):
+    def __init__(self, out_channels: int, kernel: int, stride: int, padding: int, dilation: int):
         super().__init__()
-        self.operator, self.kept = operator, kept
-        options = {"pad_mode": "pad", "pad": (padding,) * 4, "stride": stride, "dilation": dilation}
-        self.operators_slope_x = nn_ops.Conv2DBackpropInput(operator.out_channel, kernel, **options)
-        kernel, stride, padding, dilation = ([n, n] for n in (kernel, stride, padding, dilation))
+        self.place = (kernel, stride, padding, dilation)
+        kernel, stride, padding, dilation = ([n, n] for n in self.place)
         # Operators, not ops.unfold, fold and matmul: fewer nodes to compile and no transposed copies.
         self.columns_of = array_ops.Im2Col(kernel, stride, dilation, padding)
         self.image_of = array_ops.Col2Im(kernel, dilation, padding, stride)
+        self.product = nn_ops.Conv2D(out_channels, 1)
+        self.product_slope = nn_ops.Conv2DBackpropInput(out_channels, 1)
         self.times_transposed = ops.BatchMatMul(transpose_b=True)
-        self.transposed_times = ops.BatchMatMul(transpose_a=True)
 
     def construct(self, x: Tensor, weight: Tensor) -> Tensor:
-        return self.operator(x, weight)
+        return self.product(self.columns(x), weight.reshape((weight.shape[0], -1, 1, 1)))
+
+    def columns(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C * k * k, H', W') of the result's size."""
+        (count, channels, height, width), (kernel, stride, padding, dilation) = x.shape, self.place
+        lost = dilation * (kernel - 1) - 2 * padding
+        size = ((height - lost - 1) // stride + 1, (width - lost - 1) // stride + 1)
+        return self.columns_of(x).reshape((count, channels * kernel * kernel, *size))
 
     def bprop(self, x: Tensor, weight: Tensor, _: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
         """Derivatives by x (N, C, H, W) and weight (O, C, k, k) from that by the result."""
         (count, channels, height, width), (outputs, _, kernel, _) = x.shape, weight.shape
-        taps = kernel * kernel
-        flat_slope = slope.reshape((count, outputs, -1))
-        columns = self.columns_of(ops.depend(x, slope)).reshape((count, channels * taps, -1))
-        slope_weight = self.times_transposed(flat_slope, columns)  # (N, O, C * k * k)
+        columns = self.columns(ops.depend(x, slope))  # when the slope has come, not before
+        taps = columns.shape[1]
+        slope_weight = self.times_transposed(slope.reshape((count, outputs, -1)), columns.reshape((count, taps, -1)))
         if count > 1:
             slope_weight = slope_weight.sum(axis=0)
-        slope_weight = slope_weight.reshape(weight.shape)
-        if 4 * columns.size < self.kept:
-            return self.operators_slope_x(slope, weight, x.shape), slope_weight
-        weight = weight.reshape((1, outputs, channels * taps))
-        if count > 1:
-            weight = ops.tile(weight, (count, 1, 1))
-        flat_slope = ops.depend(flat_slope, slope_weight)  # both kinds of columns need not be there at once
-        slope_columns = self.transposed_times(weight, flat_slope).reshape((count, channels, taps, -1))
-        return self.image_of(slope_columns, as_tensor((height, width))), slope_weight
+        slope = ops.depend(slope, slope_weight)  # both kinds of columns need not be there at once
+        slope_columns = self.product_slope(slope, weight.reshape((outputs, taps, 1, 1)), columns.shape)
+        slope_columns = slope_columns.reshape((count, channels, kernel * kernel, -1))
+        return self.image_of(slope_columns, as_tensor((height, width))), slope_weight.reshape(weight.shape)
+
+
+def in_parts(convolution: ColumnProduct, x: Tensor, weight: Tensor) -> Tensor:
+    """The convolution; of some input channels after others where the columns of all would be large."""
+    channels, (kernel, stride, _, _) = x.shape[1], convolution.place
+    size = 4 * x.size * (kernel / stride) ** 2
+    parts = 1
+    while channels % parts or (size / parts > LARGEST and parts < channels):
+        parts += 1
+    if parts == 1:
+        return convolution(x, weight)
+    inputs, weights = ops.split(x, channels // parts, 1), ops.split(weight, channels // parts, 1)
+    y = convolution(inputs[0], weights[0])
+    for i in range(1, parts):
+        y = y + convolution(ops.depend(inputs[i], y), weights[i])
+    return y
 
 
 @ops.constexpr

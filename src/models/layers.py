@@ -44,9 +44,7 @@ class BatchNorm(nn.BatchNorm2d):
 
 def conv(in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> Conv2d:
     """Bias-free convolution that keeps the size (at stride 1), initialised normal(0, 0.01) as DeepLab-v2's."""
-    kept = 2.5e7 if in_channels <= 256 else 0  # where it is most of the time: in layer1 to layer3 of images to 256x512
-    options = {"stride": stride, "dilation": dilation, "kept": kept}
-    return Conv2d(in_channels, out_channels, kernel, weight_init=Normal(0.01), **options)
+    return Conv2d(in_channels, out_channels, kernel, stride=stride, dilation=dilation, weight_init=Normal(0.01))
 
 
 def conv_with_bias(in_channels: int, out_channels: int, kernel: int, *, dilation: int = 1) -> Conv2d:
