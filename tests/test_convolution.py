@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from src.models import convolution
-from src.models.convolution import Conv2d, convolve_enlarged, use_operators
+from src.models.convolution import Conv2d, MaxPool, convolve_enlarged, use_operators
 from src.models.layers import resize_to
 from tests.helpers import EITHER
 
@@ -69,3 +69,31 @@ def test_convolving_before_enlarging_is_convolving_after_it(compiled):
         weight = ms.Tensor(rng.normal(size=(5, 3, 3, 3)), ms.float32)
         got = (ms.jit(cheap) if compiled else cheap)(x, weight)
         np.testing.assert_allclose(got.asnumpy(), plain(x, weight).asnumpy(), rtol=0, atol=2e-5)
+
+
+@EITHER
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize("size", [(7, 8), (8, 7), (1, 2)])
+def test_pooling_with_a_border_is_padded_pooling(compiled, ceil_mode, size):
+    """Gradients after the ReLU: where a window holds nothing but zeros they may differ before it."""
+    layer = MaxPool(ceil_mode)
+    assert not layer.is_operator
+    x = ms.Tensor(np.random.default_rng(0).normal(size=(2, 3, *size)), ms.float32)
+    results = []
+    for as_operator in (False, True):
+        if as_operator:
+            use_operators(layer)
+
+        def loss(x):
+            y = layer(ms.ops.relu(x))
+            return (y * y).sum(), y
+
+        gradient = ms.value_and_grad(loss, 0, None, has_aux=True)
+
+        def run(x, gradient=gradient):
+            return gradient(x)
+
+        (_, y), slope = (ms.jit(run) if compiled else run)(x)
+        results.append((y.asnumpy(), slope.asnumpy()))
+    for ours, operators in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, operators)

@@ -6,6 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from src.models.convolution import MaxPool
 from src.models.layers import batch_norm, conv, conv_with_bias
 from src.models.resnet import EXPANSION, make_stage
 
@@ -66,7 +67,7 @@ class DeepLabMulti(nn.Cell):
         super().__init__()
         self.conv1 = conv(3, width, 7, stride=2)
         self.bn1 = batch_norm(width)
-        self.maxpool = nn.MaxPool2d(3, stride=2, pad_mode="pad", padding=1, ceil_mode=True)
+        self.maxpool = MaxPool(ceil_mode=True)
         channels = [width] + [width * EXPANSION * 2**k for k in range(4)]
         self.layer1 = make_stage(channels[0], width, depths[0], stride=1, dilation=1)
         self.layer2 = make_stage(channels[1], width * 2, depths[1], stride=2, dilation=1)

@@ -8,7 +8,7 @@ import math
 from mindspore import Parameter, Tensor, lazy_inline, nn, ops
 from mindspore.common.initializer import Constant, HeNormal, Uniform, initializer
 
-from src.models.convolution import Conv2d
+from src.models.convolution import Conv2d, MaxPool
 from src.models.layers import Block
 
 EXPANSION = 4
@@ -61,7 +61,7 @@ class Stem(nn.Cell):
     def __init__(self, width: int):
         super().__init__()
         self.conv1 = ConvFrozenNorm(3, width, 7, stride=2)
-        self.pool = nn.MaxPool2d(3, stride=2, pad_mode="pad", padding=1)
+        self.pool = MaxPool()
 
     def construct(self, image: Tensor) -> Tensor:
         return self.pool(ops.relu(self.conv1(image)))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from mindspore import Tensor, lazy_inline, nn, ops
 
+from src.models.convolution import MaxPool
 from src.models.layers import BatchNorm, Block, batch_norm, conv, kaiming_conv
 
 EXPANSION = 4
@@ -94,7 +95,7 @@ class DeepStemResNet(nn.Cell):
             ]
         )
         self.bn1 = BatchNorm(2 * width)
-        self.maxpool = nn.MaxPool2d(3, stride=2, pad_mode="pad", padding=1)
+        self.maxpool = MaxPool()
         kind = {"stride_on_3x3": True, "conv": kaiming_conv, "norm": BatchNorm}
         channels = [width * EXPANSION * 2**k for k in range(4)]
         self.layer1 = make_stage(2 * width, width, depths[0], stride=1, dilation=1, **kind)
