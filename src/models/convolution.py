@@ -133,18 +133,22 @@ class ColumnProduct(nn.Cell):
 
 def in_parts(convolution: ColumnProduct, x: Tensor, weight: Tensor) -> Tensor:
     """The convolution; of some input channels after others where the columns of all would be large."""
-    channels, (kernel, stride, _, _) = x.shape[1], convolution.place
-    size = 4 * x.size * (kernel / stride) ** 2
-    parts = 1
-    while channels % parts or (size / parts > LARGEST and parts < channels):
-        parts += 1
-    if parts == 1:
+    channels = channels_at_once(x.shape, convolution.place)
+    if channels == x.shape[1]:
         return convolution(x, weight)
-    inputs, weights = ops.split(x, channels // parts, 1), ops.split(weight, channels // parts, 1)
+    inputs, weights = ops.split(x, channels, 1), ops.split(weight, channels, 1)
     y = convolution(inputs[0], weights[0])
-    for i in range(1, parts):
+    for i in range(1, len(inputs)):
         y = y + convolution(ops.depend(inputs[i], y), weights[i])
     return y
+
+
+@ops.constexpr  # not part of the graph: of a while loop in it MindSpore at times takes the constants of another call
+def channels_at_once(shape: tuple[int, ...], place: tuple[int, ...]) -> int:
+    """The largest divisor of the channels of (N, C, H, W) whose columns have at most ``LARGEST`` bytes."""
+    channels, (kernel, stride, _, _) = shape[1], place
+    size = 4 * np.prod(shape) * (kernel / stride) ** 2
+    return max((n for n in range(1, channels + 1) if channels % n == 0 and n * size <= channels * LARGEST), default=1)
 
 
 @ops.constexpr
