@@ -16,6 +16,7 @@ def prepare(system: str, size: tuple[int, int], source_size: tuple[int, int], ba
     import numpy as np
 
     from src.models import NETWORKS
+    from src.models.layers import share_blocks
 
     rng = np.random.default_rng(0)
 
@@ -27,6 +28,8 @@ def prepare(system: str, size: tuple[int, int], source_size: tuple[int, int], ba
 
     name, _, evaluates = system.partition("_")
     network = NETWORKS["deeplab_multi" if name == "advnet" else name]().set_train(not evaluates)
+    if name != "icnet" and size == source_size:
+        share_blocks(network)  # as src/build.py does
     if evaluates:
         forward, image = _forward(network, evaluates, size), images(size)
         return lambda: forward(image).ravel()[:1].asnumpy()

@@ -20,6 +20,7 @@ from src.methods.min_entropy import make_min_entropy_step
 from src.methods.pointrend import make_pointrend_step
 from src.methods.supervised import cascade_objective, make_supervised_step, two_head_objective
 from src.models import NETWORKS, Discriminator
+from src.models.layers import share_blocks
 from src.models.sync_norm import synchronise_norms
 from src.optim import make_adam, make_rate, make_sgd
 from src.precision import LossScale, set_precision
@@ -43,10 +44,14 @@ class Run:
 
 
 def build_network(config: Config) -> nn.Cell:
-    """The network with the initial weights of ``random_seed``, in float32."""
+    """The network with the initial weights of ``random_seed``, in float32; see ``share_blocks`` for its blocks."""
     ms.set_seed(config.random_seed)
     options = {key: getattr(config, key) for key in ("depths", "width", *OWN_KEYS[config.network])}
-    return NETWORKS[config.network](config.num_classes, **options)
+    network = NETWORKS[config.network](config.num_classes, **options)
+    two_sizes = config.network == "icnet" or (
+        config.method != "supervised" and config.input_size != config.input_size_target
+    )
+    return network if two_sizes else share_blocks(network)
 
 
 def build_run(config: Config, device: Device) -> Run:

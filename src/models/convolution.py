@@ -143,7 +143,7 @@ def in_parts(convolution: ColumnProduct, x: Tensor, weight: Tensor) -> Tensor:
     return y
 
 
-@ops.constexpr  # not part of the graph: of a while loop in it MindSpore at times takes the constants of another call
+@ops.constexpr  # not part of the graph, where a loop would be compiled for every layer
 def channels_at_once(shape: tuple[int, ...], place: tuple[int, ...]) -> int:
     """The largest divisor of the channels of (N, C, H, W) whose columns have at most ``LARGEST`` bytes."""
     channels, (kernel, stride, _, _) = shape[1], place

@@ -5,7 +5,7 @@ Names follow the published checkpoints, in which a norm stands inside its convol
 
 import math
 
-from mindspore import Parameter, Tensor, lazy_inline, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import Constant, HeNormal, Uniform, initializer
 
 from src.models.convolution import Conv2d, MaxPool
@@ -70,7 +70,6 @@ class Stem(nn.Cell):
 class Bottleneck(Block):
     """1x1 (carries the stride), 3x3, 1x1 to 4 x planes."""
 
-    @lazy_inline(policy="front")
     def __init__(self, in_channels: int, planes: int, stride: int = 1):
         super().__init__()
         out_channels = planes * EXPANSION

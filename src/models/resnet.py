@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mindspore import Tensor, lazy_inline, nn, ops
+from mindspore import Tensor, nn, ops
 
 from src.models.convolution import MaxPool
 from src.models.layers import BatchNorm, Block, batch_norm, conv, kaiming_conv
@@ -19,7 +19,6 @@ class Bottleneck(Block):
         norm: makes a norm of ``(channels)``.
     """
 
-    @lazy_inline(policy="front")
     def __init__(
         self,
         in_channels: int,
