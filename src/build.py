@@ -30,8 +30,8 @@ from src.trainer import Step
 VIEWS = {"softmax": softmax_view, "self_information": self_information_view}
 OWN_KEYS = {"deeplab_multi": ("aspp_branches",), "icnet": (), "pointrend": ("points", "train_points")}
 # Peak of a compiled step, both domains, ResNet-101, with room for the rest of a run. Measured: the step alone 3.4 GB at
-# 256x512; before convolutions were products everywhere 4.3, and 11.1 at full size, a whole run there at most 12.3.
-COMPILED_BYTES, COMPILED_BYTES_PER_PIXEL = 3.4e9, 6.4e3
+# 256x512, a whole run at full size 12.7.
+COMPILED_BYTES, COMPILED_BYTES_PER_PIXEL = 2.6e9, 7.2e3
 
 
 @dataclass
