@@ -28,7 +28,7 @@ def prepare(system: str, size: tuple[int, int], source_size: tuple[int, int], ba
 
     name, _, evaluates = system.partition("_")
     network = NETWORKS["deeplab_multi" if name == "advnet" else name]().set_train(not evaluates)
-    if name != "icnet" and size == source_size:
+    if network.ONE_SIZE and size == source_size:
         share_blocks(network)  # as src/build.py does
     if evaluates:
         forward, image = _forward(network, evaluates, size), images(size)

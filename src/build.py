@@ -48,10 +48,8 @@ def build_network(config: Config) -> nn.Cell:
     ms.set_seed(config.random_seed)
     options = {key: getattr(config, key) for key in ("depths", "width", *OWN_KEYS[config.network])}
     network = NETWORKS[config.network](config.num_classes, **options)
-    two_sizes = config.network == "icnet" or (
-        config.method != "supervised" and config.input_size != config.input_size_target
-    )
-    return network if two_sizes else share_blocks(network)
+    one_size = config.method == "supervised" or config.input_size == config.input_size_target
+    return share_blocks(network) if one_size and network.ONE_SIZE else network
 
 
 def build_run(config: Config, device: Device) -> Run:

@@ -54,6 +54,7 @@ class DeepLabMulti(nn.Cell):
 
     OUTPUTS: ClassVar = ("aux", "main")  # the prediction is main
     ALIGNED_CORNERS: ClassVar = True  # when its logits are enlarged
+    ONE_SIZE: ClassVar = True  # of the maps that a block sees of one image, see share_blocks
     RANDOM_AT_START: ClassVar = ("layer5.", "layer6.")  # parts that initial checkpoints do not hold
 
     def __init__(

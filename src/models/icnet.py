@@ -32,6 +32,7 @@ class ICNet(nn.Cell):
 
     OUTPUTS: ClassVar = ("main", "quarter", "eighth", "sixteenth")  # the prediction is main
     ALIGNED_CORNERS: ClassVar = True  # when its logits are enlarged
+    ONE_SIZE: ClassVar = False  # of the maps that a block sees of one image, see share_blocks
     # What weight files need to know, see src.checkpoint.load_weights. The trunk's ImageNet weights have bare names.
     RANDOM_AT_START: ClassVar = ("conv_sub1.", "head.")
     ALIASES: ClassVar = {

@@ -110,6 +110,7 @@ class PointRend(nn.Cell):
 
     OUTPUTS: ClassVar = ("coarse", "main")  # the prediction is main
     ALIGNED_CORNERS: ClassVar = False  # when its logits are enlarged
+    ONE_SIZE: ClassVar = True  # of the maps that a block sees of one image, see share_blocks
     RANDOM_AT_START: ClassVar = ("backbone.fpn_", "sem_seg_head.")  # parts that initial checkpoints do not hold
 
     def __init__(
