@@ -16,7 +16,7 @@ def main(argv: list[str] | None = None) -> None:
         config.device, device_id=config.device_id, threads=config.threads, deterministic=config.deterministic
     )
     print(describe(device, config.mode), flush=True)
-    from src.evaluation import MODES
+    from src.evaluation.modes import MODES
 
     MODES[config.eval_mode](config, device)
 

@@ -45,9 +45,9 @@ def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def export_checkpoint(config: Config, options: argparse.Namespace, size: tuple[int, int]) -> Path:
     """Builds the network, writes its file and compares the two. Returns the file's path."""
-    from src.build import build_network
     from src.checkpoint import load_weights
-    from src.deploy import DEPLOYMENTS, DeployNet, differences, export_mindir, export_onnx
+    from src.export.deploy import DEPLOYMENTS, DeployNet, differences, export_mindir, export_onnx
+    from src.training.build import build_network
 
     deployment = DEPLOYMENTS[config.network]
     if options.head not in (None, *deployment.heads):

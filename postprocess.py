@@ -18,8 +18,8 @@ def main(argv: list[str] | None = None) -> None:
     from src.dataset.cityscapes import list_cityscapes
     from src.dataset.labels import CLASS_NAMES
     from src.dataset.transforms import load_label
-    from src.deploy import DEPLOYMENTS
-    from src.metrics import Confusion, format_table, write_scores
+    from src.evaluation.metrics import Confusion, format_table, write_scores
+    from src.export.deploy import DEPLOYMENTS
 
     parser = argparse.ArgumentParser(prog="postprocess.py", description=main.__doc__)
     parser.add_argument("--dataset_path", type=Path, required=True, help="folder that holds leftImg8bit and gtFine")

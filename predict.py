@@ -21,11 +21,11 @@ def main(argv: list[str] | None = None) -> None:
     config = load_config(["--restore_from", options.restore_from, *rest], beside="restore_from")
     device = start_device(config.device, device_id=config.device_id, threads=config.threads)
     print(describe(device, config.mode), flush=True)
-    from src.build import build_network, restored
-    from src.deploy import DEPLOYMENTS
-    from src.domains import classes_of
-    from src.predict import Predictor, checkpoint_forward, exported_forward, list_inputs, predict_all
-    from src.streams import TO_INPUT
+    from src.dataset.domains import classes_of
+    from src.evaluation.predict import Predictor, checkpoint_forward, exported_forward, list_inputs, predict_all
+    from src.export.deploy import DEPLOYMENTS
+    from src.training.build import build_network, restored
+    from src.training.streams import TO_INPUT
 
     inputs, classes = list_inputs(options.source), classes_of(config)
     weights, deployment, size = Path(options.restore_from), DEPLOYMENTS[config.network], config.input_size_target

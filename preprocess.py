@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> None:
     from tqdm import tqdm
 
     from src.dataset.cityscapes import list_cityscapes
-    from src.deploy import DEPLOYMENTS, network_input
+    from src.export.deploy import DEPLOYMENTS, network_input
 
     parser = argparse.ArgumentParser(prog="preprocess.py", description=main.__doc__)
     parser.add_argument("cityscapes", type=Path, help="folder that holds leftImg8bit")

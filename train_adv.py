@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> None:
     device = start_device(
         config.device, device_id=config.device_id, threads=config.threads, deterministic=config.deterministic
     )
-    from src.training import run_training
+    from src.training.run import run_training
 
     run_training(config, device)
 

@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> None:
             f"is_distributed: is {config.is_distributed}, but {device.ranks} process(es) were started; "
             "start N of them with scripts/run_train_src.sh N"
         )
-    from src.training import run_training
+    from src.training.run import run_training
 
     run_training(config, device)
 

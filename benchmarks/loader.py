@@ -20,8 +20,8 @@ from model_utils.errors import run
 from src.dataset.gta5 import list_gta5
 from src.dataset.labels import LABEL_ID
 from src.dataset.loader import create_stream
-from src.dataset.synthetic import write_world
 from src.dataset.transforms import MEAN_BGR
+from src.street_world.world import write_world
 
 SIZE = (720, 1280)
 

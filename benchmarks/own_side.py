@@ -15,8 +15,8 @@ def prepare(system: str, size: tuple[int, int], source_size: tuple[int, int], ba
     import mindspore as ms
     import numpy as np
 
+    from src.backend.blocks import share_blocks
     from src.models import NETWORKS
-    from src.models.layers import share_blocks
 
     rng = np.random.default_rng(0)
 
@@ -29,7 +29,7 @@ def prepare(system: str, size: tuple[int, int], source_size: tuple[int, int], ba
     name, _, evaluates = system.partition("_")
     network = NETWORKS["deeplab_multi" if name == "advnet" else name]().set_train(not evaluates)
     if network.ONE_SIZE and size == source_size:
-        share_blocks(network)  # as src/build.py does
+        share_blocks(network)  # as src/training/build.py does
     if evaluates:
         forward, image = _forward(network, evaluates, size), images(size)
         return lambda: forward(image).ravel()[:1].asnumpy()
@@ -37,7 +37,7 @@ def prepare(system: str, size: tuple[int, int], source_size: tuple[int, int], ba
     if name == "advnet":
         data = (images(source_size), labels(source_size), images(size))
     if name == "pointrend":
-        from src.points import draws_needed
+        from src.models.points import draws_needed
 
         data += (ms.Tensor(rng.random((batch, draws_needed(network.train_points), 2)), ms.float32),)
     return lambda: [float(value) for value in step([data]).values()]
@@ -47,8 +47,8 @@ def _forward(network, what: str, size: tuple[int, int]):
     """``eval``: the predicting logits; ``coarse``: PointRend's unrefined ones; ``rank``: an image's score."""
     import mindspore as ms
 
-    from src.evaluate import make_phases
-    from src.methods.entropy_rank import EntropyScore
+    from src.evaluation.score import make_phases
+    from src.intrada.entropy import EntropyScore
 
     if what == "eval":
         return make_phases(network, size, compiled=True)[0]
@@ -68,7 +68,7 @@ def _step(name: str, network, memory: str):
     from src.methods.pointrend import make_pointrend_step
     from src.methods.supervised import cascade_objective, make_supervised_step
     from src.models import Discriminator
-    from src.optim import make_adam, make_sgd
+    from src.training.optim import make_adam, make_sgd
 
     if name == "icnet":
         return make_supervised_step(network, make_sgd(network, weight_decay=1e-4), cascade_objective())

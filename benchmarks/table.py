@@ -111,7 +111,7 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             sizes = ["--source_size", "383,210", "--target_size", "512,256"]
             counts = ["--source_images", "24", "--train_images", "24", "--val_images", "1"]
-            call([sys.executable, "-m", "src.dataset.synthetic", folder, *sizes, *counts])
+            call([sys.executable, "-m", "tools.make_world", folder, *sizes, *counts])
             for count in ("1", "2"):
                 options = [count, folder, "configs/demo.yaml", "--device", self.device]
                 printed = call(["bash", "scripts/run_performance.sh", *options], STEPS=steps)

@@ -1,6 +1,6 @@
 """Scores a folder of saved predictions: ``python -m model_utils.compute_iou GT_DIR PRED_DIR``.
 
-The owner's place for this program; the work is in ``src.evaluate``, with the same counts as a checkpoint's score.
+The owner's place for this program; ``src.evaluation.score`` does the work, with the same counts as for a checkpoint.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from model_utils.errors import run
 def main(argv: list[str] | None = None) -> None:
     """Prints the table of the predictions in PRED_DIR."""
     from src.dataset.labels import CLASS_NAMES
-    from src.evaluate import score_folder
-    from src.metrics import format_table, write_scores
+    from src.evaluation.metrics import format_table, write_scores
+    from src.evaluation.score import score_folder
 
     parser = argparse.ArgumentParser(prog="compute_iou", description=main.__doc__)
     parser.add_argument("gt_dir", type=Path, help="folder with *_gtFine_labelIds.png, searched through")

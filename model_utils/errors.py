@@ -26,6 +26,12 @@ def run(main: Callable[[list[str] | None], int | None], argv: list[str] | None =
         return 130
 
 
+def moved(new: str) -> int:
+    """Answers an old spelling of a program with its new one; the exit code."""
+    print(f"error: this program is called as python -m {new} now", file=sys.stderr)
+    return 2
+
+
 @contextmanager
 def patience(seconds: float, complain: Callable[[], str]) -> Iterator[None]:
     """Ends the program with exit code 2 and the sentence of ``complain()`` if what is inside takes longer.

@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from model_utils.archives import is_archive, require_room, unpack
+from model_utils.cloud.archives import is_archive, require_room, unpack
+from model_utils.cloud.mirror import Progress, finished_files, say, send
+from model_utils.cloud.node_lock import node_lock
+from model_utils.cloud.notes import read_notes, write_notes
+from model_utils.cloud.object_store import Entry, Store, is_url, md5, open_store, retry
 from model_utils.errors import UserError
 from model_utils.files import read_json, write_json
-from model_utils.mirror import Progress, finished_files, say, send
-from model_utils.node_lock import node_lock
-from model_utils.notes import read_notes, write_notes
-from model_utils.object_store import Entry, Store, is_url, md5, open_store, retry
 
 THREADS = 8
 Choose = Callable[[Iterable[str]], Iterable[str]]

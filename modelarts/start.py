@@ -16,14 +16,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the platform starts this file from elsewhere
 
-from model_utils.child import Child, start
-from model_utils.cloud_job import Job, as_words, bring_inputs, open_output, read_job
+from model_utils.cloud.mirror import Mirror, say
+from model_utils.cloud.object_store import is_url
 from model_utils.config import Config, load_config
 from model_utils.errors import UserError, run
 from model_utils.local_adapter import Place, find_place
-from model_utils.mirror import Mirror, say
 from model_utils.moxing_adapter import sync_in, sync_out
-from model_utils.object_store import is_url
+from modelarts.child import Child, start
+from modelarts.job import Job, as_words, bring_inputs, open_output, read_job
 
 ROOT = Path(__file__).resolve().parent.parent
 CLUSTER_SECONDS = 7200  # how long processes wait for those of machines that still copy data

@@ -15,12 +15,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from model_utils.cloud.mirror import say
+from model_utils.cloud.object_store import split_url
 from model_utils.config import load_config
 from model_utils.config_text import load_yaml
 from model_utils.errors import UserError, run
-from model_utils.mirror import say
 from model_utils.moxing_adapter import sync_out
-from model_utils.object_store import split_url
 
 ROOT = Path(__file__).resolve().parent.parent
 NEEDED = ("name", "flavor", "code")

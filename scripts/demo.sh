@@ -13,7 +13,7 @@ started=$SECONDS
 out=output/demo
 world=$out/world_$seed
 runs=(source_only advnet advent intrada)
-python -m src.dataset.synthetic "$world" --seed "$seed" --source_size 383,210 --target_size 512,256 \
+python -m tools.make_world "$world" --seed "$seed" --source_size 383,210 --target_size 512,256 \
   --source_images 200 --train_images 160 --val_images 40
 # Fresh folders, so that the demo can be repeated.
 for name in start ranking "${runs[@]}"; do rm -rf "${out:?}/$name"; done
@@ -42,6 +42,6 @@ for name in "${runs[@]}"; do
   python eval_adv.py --restore_from "$(newest "$name")" --data_path "$world" --device CPU --result_dir $out/$name/result
   pages+=("$name=$out/$name")
 done
-python -m src.report "${pages[@]}" --output $out --title "Demo: source-only, AdvNet, ADVENT and IntraDA" \
+python -m tools.report "${pages[@]}" --output $out --title "Demo: source-only, AdvNet, ADVENT and IntraDA" \
   --note "A small generator on generated scenes, seed $seed, last snapshots; nothing here can be compared with numbers on GTA5 and Cityscapes."
 echo "report: $project/$out/report.html ($((SECONDS - started)) s)"

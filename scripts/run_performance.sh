@@ -19,4 +19,4 @@ run=$project/output/performance_${devices}p log=$project/performance_${devices}p
 rm -rf "$run"
 ( launch "$devices" "$program" --config_path "$config" --data_path "$data" --snapshot_dir "$run" --count_in iterations \
     --num_steps "$steps" --num_steps_stop "$steps" --save_pred_every "$steps" --eval_every 0 --log_every 10 --warmup_steps 0 "$@" ) 2>&1 | tee "$log"
-python -m src.throughput "$run" --devices "$devices" --warm_up 10 | tee -a "$log"
+python -m tools.throughput "$run" --devices "$devices" --warm_up 10 | tee -a "$log"

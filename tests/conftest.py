@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory) -> Path:
     """GTA5 and Cityscapes of the street world, in the data sets' own layout; tests leave it as it is."""
-    from src.dataset.synthetic import write_world
+    from src.street_world.world import write_world
 
     root = tmp_path_factory.mktemp("world")
     write_world(

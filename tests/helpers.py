@@ -18,8 +18,8 @@ from mindspore import Tensor, nn
 
 from model_utils.config import load_config, save_config
 from model_utils.errors import run
-from src.build import build_network
 from src.checkpoint import save_weights
+from src.training.build import build_network
 
 ROOT = Path(__file__).resolve().parent.parent
 ENTRIES = ("train_adv.py", "train_src.py", "eval_adv.py", "predict.py", "export.py")

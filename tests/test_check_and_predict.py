@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from model_utils.config import load_config
-from src.dataset.check import main as check
 from tests.helpers import TINY, call
+from tools.check_data import main as check
 
 
 def test_good_data(world, tmp_path, capsys):
@@ -48,8 +48,8 @@ def test_every_kind_of_wrong_data_is_named(world, tmp_path, capsys):
 def checkpoint(folder: Path, *words: str) -> Path:
     """A run folder with random weights."""
     from model_utils.config import save_config
-    from src.build import build_network
     from src.checkpoint import save_weights
+    from src.training.build import build_network
 
     folder.mkdir()
     config = load_config([*words, *TINY])

@@ -13,9 +13,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from model_utils.errors import UserError
-from src.checkpoint import load_weights, main, original_name, save_weights
+from src.checkpoint import load_weights, save_weights
+from src.checkpoint.files import LEGACY_MAGIC, _rebuild_tensor, read_weights
+from src.checkpoint.weights import original_name
 from src.models import DeepLabMulti, Discriminator
-from src.weight_files import LEGACY_MAGIC, _rebuild_tensor, read_weights
+from tools.convert_weights import main
 
 
 def tiny() -> DeepLabMulti:

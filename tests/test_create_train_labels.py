@@ -12,8 +12,9 @@ from PIL import Image
 from model_utils.errors import UserError
 from src.dataset import create_train_labels as module
 from src.dataset.cityscapes import list_cityscapes, prefer_drawn
-from src.dataset.create_train_labels import LABEL_IDS, NOT_DRAWN, create_train_labels, draw_polygons, main
+from src.dataset.create_train_labels import LABEL_IDS, NOT_DRAWN, create_train_labels, draw_polygons
 from src.dataset.transforms import load_label
+from tools.create_train_labels import main
 
 
 def write(root: Path, number: int, objects: list, split: str = "train", size: tuple[int, int] = (64, 32)) -> Path:

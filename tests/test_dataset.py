@@ -13,8 +13,8 @@ from src.dataset.cityscapes import list_cityscapes
 from src.dataset.gta5 import list_gta5
 from src.dataset.labels import CLASS_NAMES, LABEL_ID, TRAIN_ID
 from src.dataset.loader import EvalDataset, SampleOrder, create_stream
-from src.dataset.synthetic import SOURCE, TARGET, render, write_world
 from src.dataset.transforms import MEAN_BGR, load_image, load_label
+from src.street_world.world import SOURCE, TARGET, render, write_world
 from tests.helpers import call
 
 SOURCE_SIZE, TARGET_SIZE = (52, 95), (48, 96)

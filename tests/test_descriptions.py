@@ -10,14 +10,14 @@ from PIL import Image
 
 from model_utils.config import load_config
 from model_utils.errors import UserError
-from src.dataset.check import main as check
 from src.dataset.description import BUILT_IN, list_samples, load_description
+from src.dataset.domains import classes_of, target_of
 from src.dataset.labels import CLASS_NAMES, LABEL_ID, TRAIN_ID, make_classes
 from src.dataset.samples import flat_name
 from src.dataset.transforms import load_label, read_bgr
-from src.domains import classes_of, target_of
-from src.metrics import Confusion
+from src.evaluation.metrics import Confusion
 from tests.helpers import EAGER, TINY, call
+from tools.check_data import main as check
 
 SIZE = (6, 8)
 SIXTEEN = [k for k in range(19) if CLASS_NAMES[k] not in ("terrain", "truck", "train")]

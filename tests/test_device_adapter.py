@@ -13,7 +13,7 @@ from mindspore import nn
 
 from model_utils.device_adapter import describe, prepare_environment, start_device
 from model_utils.errors import UserError
-from src.models.convolution import Conv2d
+from src.backend.convolution import Conv2d
 
 ROOT = Path(__file__).resolve().parent.parent
 

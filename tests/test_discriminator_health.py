@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from model_utils.config import load_config
-from src.discriminator_health import CHANCE, DiscriminatorWatch, window_of
-from src.training import _discriminator_watch
+from src.training.discriminator_health import CHANCE, DiscriminatorWatch, window_of
+from src.training.run import _discriminator_watch
 
 LN2 = float(np.log(2))
 RNG = np.random.default_rng(0)

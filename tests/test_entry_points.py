@@ -40,7 +40,7 @@ def test_source_only_then_evaluation_then_scoring_the_folder(world, tmp_path):
     assert f"===> mIoU: {expected['miou']:.2f}" in scored
     assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["iou"] == expected["iou"]
     assert len(list((result / "side_by_side").iterdir())) == 2
-    call(sys.executable, "-m", "src.report", run)
+    call(sys.executable, "-m", "tools.report", run)
     before = (run / "report.html").read_text(encoding="utf-8")
     assert ">Training</h2>" in before and "Classes" not in before
     call(
@@ -53,7 +53,7 @@ def test_source_only_then_evaluation_then_scoring_the_folder(world, tmp_path):
         "--scales",
         "1.0,1.5",
     )
-    call(sys.executable, "-m", "src.report", f"first={run}", result, "--output", tmp_path / "report")
+    call(sys.executable, "-m", "tools.report", f"first={run}", result, "--output", tmp_path / "report")
     assert (tmp_path / "report" / "report.html").stat().st_size > 50_000
     summary = json.loads((tmp_path / "report" / "summary.json").read_text(encoding="utf-8"))
     assert summary.keys() == {"first", tmp_path.name} and summary[tmp_path.name] == round(expected["miou"], 2)

@@ -17,11 +17,11 @@ from mindspore import Tensor, nn, ops
 import export
 from model_utils.config import load_config
 from model_utils.errors import UserError
-from src.build import build_network
-from src.deploy import DEPLOYMENTS, DeployNet, differences, export_mindir
+from src.export.deploy import DEPLOYMENTS, DeployNet, differences, export_mindir
+from src.export.onnx.convert import convert_mindir
 from src.models import DeepLabMulti
 from src.models.layers import resize_to
-from src.onnx_export.convert import convert_mindir
+from src.training.build import build_network
 from tests.helpers import lively_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent

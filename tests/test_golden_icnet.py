@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from src.checkpoint import load_weights, original_name
-from src.losses import IGNORE
+from src.checkpoint import load_weights
+from src.checkpoint.weights import original_name
+from src.methods.losses import IGNORE
 from src.methods.supervised import cascade_objective, make_supervised_step
 from src.models import ICNet
-from src.optim import make_sgd
+from src.training.optim import make_sgd
 from tests.golden_numbers import FOLDER, SALT, formulas
 from tests.helpers import EITHER
 

@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src.methods.entropy_rank import EntropyScore, final_scores, split
+from src.intrada.entropy import EntropyScore, final_scores, split
 from tests.golden_numbers import FOLDER
 from tests.helpers import EITHER
 

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from src.checkpoint import load_weights, original_name
+from src.checkpoint import load_weights
+from src.checkpoint.weights import original_name
 from src.methods.pointrend import pointrend_losses
 from src.models import PointRend
-from src.points import draws_needed
+from src.models.points import draws_needed
 from tests.golden_numbers import FOLDER, SALT, formulas
 from tests.helpers import EITHER, check_either
 

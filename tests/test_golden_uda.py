@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from src.checkpoint import load_weights, original_name
-from src.losses import self_information_view, softmax_view
+from src.checkpoint import load_weights
+from src.checkpoint.weights import original_name
 from src.methods.adversarial import make_adversarial_step
+from src.methods.losses import self_information_view, softmax_view
 from src.methods.min_entropy import make_min_entropy_step
 from src.models import DeepLabMulti, Discriminator
-from src.optim import make_adam, make_sgd
+from src.training.optim import make_adam, make_sgd
 from tests.golden_numbers import FOLDER, SALT, formulas
 from tests.helpers import EITHER, check_either
 

@@ -8,8 +8,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from model_utils.errors import UserError
-from src.checkpoint import load_weights, original_name
-from src.losses import resize_label, segmentation_loss
+from src.checkpoint import load_weights
+from src.checkpoint.weights import original_name
+from src.methods.losses import resize_label, segmentation_loss
 from src.models import ICNet
 from src.models.icnet import pyramid_pooling
 from tests.helpers import EITHER

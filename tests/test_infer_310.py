@@ -14,10 +14,10 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from model_utils.config import load_config
-from src.build import build_network
-from src.dataset.synthetic import write_world
 from src.dataset.transforms import load_image, read_bgr
-from src.deploy import DEPLOYMENTS, DeployNet, export_onnx, network_input
+from src.export.deploy import DEPLOYMENTS, DeployNet, export_onnx, network_input
+from src.street_world.world import write_world
+from src.training.build import build_network
 from tests.helpers import lively_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent

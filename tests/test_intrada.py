@@ -12,7 +12,7 @@ from PIL import Image
 
 from model_utils.errors import UserError
 from src.dataset.samples import Sample
-from src.ranking import (
+from src.intrada.ranking import (
     ABOUT,
     describe_model,
     finish_ranking,
@@ -219,8 +219,8 @@ def test_min_entropy_training_starts_with_train_adv(world, tmp_path):
 
 def test_two_processes_rank_as_one(world, tmp_path):
     from model_utils.config import load_config
-    from src.build import build_network
     from src.checkpoint import save_weights
+    from src.training.build import build_network
 
     config = load_config(["--config_path", "configs/advent.yaml", *TINY])
     save_weights(tmp_path / "x.ckpt", build_network(config))

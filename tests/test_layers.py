@@ -6,10 +6,10 @@ import pytest
 from mindspore import Tensor, nn
 
 from model_utils.config import load_config
-from src.build import build_network
+from src.backend.blocks import Block, share_blocks
+from src.backend.precision import set_precision
 from src.models import fpn, resnet
-from src.models.layers import Block, share_blocks
-from src.precision import set_precision
+from src.training.build import build_network
 
 CHANGES = {
     "nothing": lambda block: None,

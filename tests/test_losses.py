@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src.losses import domain_loss, entropy_loss, segmentation_loss, self_information_view
+from src.methods.losses import domain_loss, entropy_loss, segmentation_loss, self_information_view
 from tests.helpers import EITHER
 
 SIZES = [(3, 4), (2, 5)]

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from mindspore.graph.api import ms_compile_cache
 
+from src.backend.gradient import clip_by_norm
 from src.methods.adversarial import make_adversarial_step
-from src.methods.gradient import clip_by_norm
 from src.methods.min_entropy import make_min_entropy_step
 from src.methods.supervised import make_supervised_step
 from src.models import DeepLabMulti, Discriminator
-from src.optim import make_adam, make_sgd
+from src.training.optim import make_adam, make_sgd
 from tests.helpers import EITHER
 
 

@@ -12,8 +12,8 @@ from PIL import Image
 from model_utils.compute_iou import main
 from model_utils.errors import UserError
 from src.dataset.labels import CLASS_NAMES, LABEL_ID
-from src.evaluate import score_folder
-from src.metrics import Confusion, RunningMean, as_dict, format_table
+from src.evaluation.metrics import Confusion, RunningMean, as_dict, format_table
+from src.evaluation.score import score_folder
 
 
 def test_known_counts_and_ignored_pixels():

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from model_utils import errors
-from model_utils.cloud_job import worth_having
+from modelarts.job import worth_having
 from tests.cloud import MOXING, Cloud, running_cloud
 
 ROOT = Path(__file__).resolve().parent.parent

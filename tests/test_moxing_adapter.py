@@ -14,8 +14,8 @@ import pytest
 from moto.s3 import models as s3_models
 
 from model_utils import archives, mirror, object_store
+from model_utils.cloud.mirror import Mirror
 from model_utils.errors import UserError
-from model_utils.mirror import Mirror
 from model_utils.moxing_adapter import sync_in, sync_out
 from tests.cloud import MOXING, Cloud, running_cloud, zip_of
 

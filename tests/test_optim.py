@@ -6,7 +6,7 @@ import pytest
 from mindspore import Parameter, Tensor
 
 from src.models import DeepLabMulti, PointRend
-from src.optim import SGD, PolyAdam, make_rate, make_sgd, poly_rate
+from src.training.optim import SGD, PolyAdam, make_rate, make_sgd, poly_rate
 from tests.helpers import EITHER
 
 

@@ -10,12 +10,19 @@ from mindspore import Tensor
 import eval_adv
 import train_src
 from model_utils.errors import UserError
-from src.dataset.synthetic import write_world
+from src.backend.precision import LossScale, set_precision
 from src.methods.pointrend import make_pointrend_step
 from src.models import PointRend
-from src.optim import make_sgd
-from src.points import draws_needed, sample_labels, sample_points, uncertain_pixels, uncertain_points, uncertainty
-from src.precision import LossScale, set_precision
+from src.models.points import (
+    draws_needed,
+    sample_labels,
+    sample_points,
+    uncertain_pixels,
+    uncertain_points,
+    uncertainty,
+)
+from src.street_world.world import write_world
+from src.training.optim import make_sgd
 from tests.helpers import EITHER
 
 RNG = np.random.default_rng(0)
@@ -152,7 +159,7 @@ def test_eager_compiled_and_half_precision_agree_norms_stay_frozen_and_an_overfl
 
 def test_crops_must_fit_the_network():
     from model_utils.config import load_config
-    from src.streams import open_stream
+    from src.training.streams import open_stream
 
     config = load_config(["--config_path", "configs/pointrend_demo.yaml", "--input_size", "100,64"])
     with pytest.raises(UserError, match="must be multiples of 32"):

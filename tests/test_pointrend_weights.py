@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from model_utils.errors import UserError
-from src.checkpoint import load_weights, original_name
+from src.checkpoint import load_weights
+from src.checkpoint.weights import original_name
 from src.models import PointRend
 from src.models.caffe2_names import BRANCHES, from_caffe2
 

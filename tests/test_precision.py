@@ -7,13 +7,13 @@ from mindspore import Tensor, nn
 
 from model_utils.config import load_config
 from model_utils.errors import UserError
+from src.backend.precision import LEVELS, LossScale, set_precision
+from src.checkpoint.snapshot import load_snapshot, save_snapshot
 from src.methods.min_entropy import make_min_entropy_step
 from src.methods.supervised import cascade_objective, make_supervised_step
 from src.models import DeepLabMulti, ICNet, PointRend
 from src.models.layers import Conv2d
-from src.optim import make_sgd
-from src.precision import LEVELS, LossScale, set_precision
-from src.snapshot import load_snapshot, save_snapshot
+from src.training.optim import make_sgd
 from tests.helpers import EITHER
 from tests.test_methods import batch, values
 

@@ -10,12 +10,12 @@ from PIL import Image
 
 from model_utils.config import load_config
 from model_utils.errors import UserError
-from src.boundary import BoundaryScore, boundary_band
-from src.build import build_network
 from src.checkpoint import save_weights
-from src.dataset.synthetic import write_world
-from src.refinement import FULL_COLOR, HALF_COLOR, draw_points
-from src.throughput import images_per_second
+from src.evaluation.boundary import BoundaryScore, boundary_band
+from src.evaluation.refinement import FULL_COLOR, HALF_COLOR, draw_points
+from src.street_world.world import write_world
+from src.training.build import build_network
+from tools.throughput import images_per_second
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from model_utils.errors import UserError
-from src.metrics import Confusion, read_curve, write_scores
-from src.report import main
-from src.run_folder import largest_confusions, read_run, watch_of
+from src.evaluation.metrics import Confusion, read_curve, write_scores
+from src.report.run_folder import largest_confusions, read_run, watch_of
+from tools.report import main
 
 NAMES = ["road", "car", "sky"]
 LABEL = np.array([[0, 0, 0, 0, 1, 1, 2, 255]], np.uint8).repeat(4, axis=0)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from model_utils.errors import UserError
+from src.checkpoint.snapshot import is_complete, latest_snapshot, load_snapshot, save_snapshot
 from src.models import DeepLabMulti, Discriminator
-from src.optim import make_adam, make_sgd
-from src.snapshot import is_complete, latest_snapshot, load_snapshot, save_snapshot
+from src.training.optim import make_adam, make_sgd
 
 
 def parts(seed: int):
@@ -68,7 +68,7 @@ def test_a_write_that_fails_leaves_the_older_snapshot(tmp_path, monkeypatch, wri
         if len(calls) == write:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("src.checkpoint.os.fsync", full)
+    monkeypatch.setattr("src.checkpoint.weights.os.fsync", full)
     with pytest.raises(UserError, match=r"cannot be written .*No space left on device"):
         save_snapshot(tmp_path, "GTA5_10", networks, optimizers, {"iteration": 10})
     assert not list(tmp_path.glob(".writing*"))

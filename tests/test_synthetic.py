@@ -10,7 +10,8 @@ from PIL import Image
 
 from model_utils.errors import UserError
 from src.dataset.labels import CLASS_NAMES, TRAIN_ID
-from src.dataset.synthetic import MANIFEST, SOURCE, TARGET, main, render, write_world
+from src.street_world.world import MANIFEST, SOURCE, TARGET, render, write_world
+from tools.make_world import main
 
 TINY = {"source_size": (36, 64), "target_size": (32, 64), "source_images": 3, "train_images": 4, "val_images": 4}
 
@@ -120,6 +121,6 @@ def test_command_line(tmp_path):
     main([str(tmp_path), *options.split(), "--workers", "1"])
     assert json.loads((tmp_path / MANIFEST).read_text())["source_size"] == [36, 64]
     for wrong in ("64", "64x36", "0,36"):
-        command = [sys.executable, "-m", "src.dataset.synthetic", str(tmp_path / "other"), "--source_size", wrong]
+        command = [sys.executable, "-m", "tools.make_world", str(tmp_path / "other"), "--source_size", wrong]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 2 and "W,H" in done.stderr

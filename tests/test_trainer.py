@@ -8,8 +8,8 @@ import mindspore as ms
 import pytest
 
 from model_utils.errors import UserError
-from src.run_log import RunLog, loss_line
-from src.trainer import Hooks, Schedule, train
+from src.training.log import RunLog, loss_line
+from src.training.loop import Hooks, Schedule, train
 
 
 def run_loop(folder: Path, start: int, stop: int, bad_at: int = -1) -> list:

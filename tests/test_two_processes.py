@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from src.dataset.labels import TRAIN_ID
-from src.dataset.synthetic import write_world
+from src.street_world.world import write_world
 from tests.helpers import ROOT, call
 
 COMMAND = f". {ROOT}/scripts/_common.sh; export PYTHONPATH={ROOT}; launch 2 tests/two_processes.py "

@@ -52,8 +52,8 @@ def distance(value: np.ndarray, expected: np.ndarray) -> float:
 
 def trained(config: Config, device: Device) -> tuple[list, dict[str, np.ndarray], float]:
     """Losses of three steps, all weights and statistics after them, and how far the weights went."""
-    from src.build import build_run
-    from src.streams import open_stream
+    from src.training.build import build_run
+    from src.training.streams import open_stream
 
     run = build_run(config, device)
     for network in run.networks.values():
@@ -75,7 +75,7 @@ def norm_difference(device: Device) -> dict[str, float]:
     """Synchronised batch norm on a half of the batch against plain batch norm on all of it: output and gradients."""
     from mindspore import Tensor, nn, ops
 
-    from src.models.sync_norm import synchronise_norms
+    from src.backend.sync_norm import synchronise_norms
 
     rng = np.random.default_rng(0)
     x, weight = (3 + 2 * rng.normal(size=(2, 5, 6, 7)).astype(np.float32) for _ in range(2))

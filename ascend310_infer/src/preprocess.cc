@@ -1,4 +1,4 @@
-// The inputs of the networks, as src/deploy.py describes them.
+// The inputs of the networks, as src/export/deploy.py describes them.
 #include "preprocess.h"
 
 #include <cstring>

@@ -1,10 +1,9 @@
 """Cityscapes' training labels: ``*_gtFine_labelTrainIds.png`` beside every annotation.
 
-``python -m src.dataset.create_train_labels DATA_ROOT`` draws the polygons exactly as cityscapesScripts'
-``createTrainIdLabelImgs`` does. Where there are no polygons, the label ids of the ``labelIds`` image are translated.
+Polygons are drawn exactly as cityscapesScripts' ``createTrainIdLabelImgs`` does. Where there are none, the label ids of
+the ``labelIds`` image are translated.
 """
 
-import argparse
 import json
 import multiprocessing
 import sys
@@ -16,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from model_utils.errors import UserError, run
+from model_utils.errors import UserError, moved
 from src.dataset.labels import IGNORE, TRAIN_ID
 from src.dataset.transforms import load_label
 
@@ -137,15 +136,5 @@ def _draw(drawer: ImageDraw.ImageDraw, item: dict[str, Any]) -> None:
     drawer.polygon([(point[0], point[1]) for point in item["polygon"]], fill=int(TRAIN_ID[LABEL_IDS[name]]))
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Makes Cityscapes' *_labelTrainIds.png files; those that exist are kept."""
-    parser = argparse.ArgumentParser(prog="python -m src.dataset.create_train_labels", description=main.__doc__)
-    parser.add_argument("root", type=Path, metavar="DATA_ROOT", help="Cityscapes' folder (with gtFine), or its parent")
-    parser.add_argument("--workers", type=int, default=max(1, multiprocessing.cpu_count() - 1), help="processes")
-    options = parser.parse_args(argv)
-    written, kept = create_train_labels(options.root, options.workers)
-    print(f"{written} training labels written, {kept} were there")
-
-
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(moved("tools.create_train_labels"))

@@ -11,11 +11,11 @@ from collections.abc import Callable
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from src.losses import domain_loss, segmentation_loss, softmax_view
-from src.methods.accumulate import make_step, scaled
-from src.methods.gradient import add, make_gradient
+from src.backend.gradient import add, make_gradient
+from src.backend.precision import LossScale
+from src.backend.step import make_step, scaled
+from src.methods.losses import domain_loss, segmentation_loss, softmax_view
 from src.models.layers import resize_to
-from src.precision import LossScale
 
 NAMES = ("seg_aux", "seg_main", "adv_aux", "adv_main", "d_aux", "d_main")
 

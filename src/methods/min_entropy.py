@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from mindspore import Tensor, nn
 
-from src.losses import entropy_loss, segmentation_loss
-from src.methods.accumulate import make_step, scaled
-from src.methods.gradient import add, make_gradient
+from src.backend.gradient import add, make_gradient
+from src.backend.precision import LossScale
+from src.backend.step import make_step, scaled
+from src.methods.losses import entropy_loss, segmentation_loss
 from src.models.layers import resize_to
-from src.precision import LossScale
 
 NAMES = ("seg_aux", "seg_main", "ent_aux", "ent_main")
 

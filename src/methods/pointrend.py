@@ -5,11 +5,11 @@ from collections.abc import Callable
 import mindspore as ms
 from mindspore import Tensor, nn
 
-from src.losses import segmentation_loss
-from src.methods.accumulate import make_step, scaled
+from src.backend.precision import LossScale
+from src.backend.step import make_step, scaled
+from src.methods.losses import segmentation_loss
 from src.models.pointrend import enlarge
-from src.points import sample_labels
-from src.precision import LossScale
+from src.models.points import sample_labels
 
 NAMES = ("seg_coarse", "seg_points")
 

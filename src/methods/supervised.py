@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from mindspore import Tensor, nn
 
-from src.losses import cascade_loss, segmentation_loss
-from src.methods.accumulate import make_step, scaled
-from src.methods.gradient import make_gradient
+from src.backend.gradient import make_gradient
+from src.backend.precision import LossScale
+from src.backend.step import make_step, scaled
+from src.methods.losses import cascade_loss, segmentation_loss
 from src.models.layers import resize_to
-from src.precision import LossScale
 
 # (outputs of the network, label (N, H, W)) -> (total, *named losses); the names come with it.
 Objective = tuple[tuple[str, ...], Callable[..., tuple[Tensor, ...]]]

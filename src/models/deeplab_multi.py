@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.models.convolution import MaxPool
+from src.backend.convolution import MaxPool
 from src.models.layers import batch_norm, conv, conv_with_bias
 from src.models.resnet import EXPANSION, make_stage
 

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from mindspore import Tensor, nn, ops
 
-from src.models.convolution import Conv2d
+from src.backend.convolution import Conv2d
 
 
 class Discriminator(nn.Cell):

@@ -8,8 +8,8 @@ import math
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import Constant, HeNormal, Uniform, initializer
 
-from src.models.convolution import Conv2d, MaxPool
-from src.models.layers import Block
+from src.backend.blocks import Block
+from src.backend.convolution import Conv2d, MaxPool
 
 EXPANSION = 4
 HE_FAN_OUT = HeNormal(mode="fan_out", nonlinearity="relu")

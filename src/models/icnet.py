@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.models.convolution import convolve_enlarged, enlarging_matrix
+from src.backend.convolution import convolve_enlarged, enlarging_matrix
 from src.models.layers import BatchNorm, plain_conv, resize_to
 from src.models.resnet import DeepStemResNet
 

@@ -11,11 +11,11 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import Normal, initializer
 
+from src.backend.convolution import Conv2d
 from src.models.caffe2_names import from_caffe2, is_caffe2
-from src.models.convolution import Conv2d
 from src.models.fpn import EXPANSION, FPN, HE_FAN_OUT, ConvBias
 from src.models.layers import resize_to
-from src.points import sample_points, uncertain_pixels, uncertain_points
+from src.models.points import sample_points, uncertain_pixels, uncertain_points
 
 STRIDE = 32  # of the smallest map; images are padded to multiples of it
 

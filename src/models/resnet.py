@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from mindspore import Tensor, nn, ops
 
-from src.models.convolution import MaxPool
-from src.models.layers import BatchNorm, Block, batch_norm, conv, kaiming_conv
+from src.backend.blocks import Block
+from src.backend.convolution import MaxPool
+from src.models.layers import BatchNorm, batch_norm, conv, kaiming_conv
 
 EXPANSION = 4
 

@@ -1,0 +1,1 @@
+"""Object stores, archives, and copies of folders."""

@@ -1,0 +1,1 @@
+"""Workarounds for MindSpore and its devices, so that networks and methods read like their papers."""

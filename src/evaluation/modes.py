@@ -1,0 +1,220 @@
+"""What eval_adv.py can do with a checkpoint: score it, score all snapshots of its run, rank target images, time it."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from mindspore import nn
+from tqdm import tqdm
+
+from model_utils.config import Config
+from model_utils.device_adapter import Device, wait_for_all
+from model_utils.errors import UserError
+from model_utils.files import read_json, write_json, write_text
+from src.checkpoint.snapshot import checksum, complete_snapshots
+from src.dataset.augment_pointrend import to_pointrend_input
+from src.dataset.domains import classes_of
+from src.dataset.labels import CLASS_NAMES, Classes
+from src.evaluation.boundary import BoundaryScore
+from src.evaluation.metrics import format_table, write_scores
+from src.evaluation.refinement import RefinementReport
+from src.evaluation.result_folder import ResultFolder
+from src.evaluation.score import Ensemble, Result, evaluate, make_predictor
+from src.evaluation.speed import format_speed, measure_speed
+from src.intrada.ranking import describe_model, finish_ranking, open_ranking, score_images, scored
+from src.pictures.plots import plot_confusion, plot_snapshots
+from src.training.build import build_network, restored
+from src.training.streams import eval_dataset, images_of, list_target
+
+
+def score(config: Config, device: Device) -> None:
+    """Writes predictions, pictures and tables into ``result_dir`` and prints the owner's table.
+
+    Every process predicts its share of the images; the first one adds the counts of all.
+    """
+    if config.network == "pointrend" and not all(config.output_size):
+        raise UserError("output_size: PointRend's report needs one size for all images; give e.g. 2048,1024")
+    if device.ranks > 1 and (config.network == "pointrend" or config.boundary_width):
+        raise UserError("boundary_width and PointRend's report need all images in one process; use one device")
+    network = _network(config)
+    classes, dataset = classes_of(config), eval_dataset(config)
+    numbers = range(device.rank, len(dataset), device.ranks)
+    dataset.samples = [dataset.samples[i] for i in numbers]
+    folder = ResultFolder(Path(config.result_dir), config.max_pictures, classes)
+    boundary = BoundaryScore(config.num_classes, config.boundary_width)
+    refinement = _refinement_report(config, network) if config.network == "pointrend" else None
+
+    def each(number, sample, label, guess):
+        folder.add(numbers[number], sample, label, guess)
+        if config.boundary_width and label is not None:
+            boundary.add(label, guess)
+        if refinement:
+            refinement.add(number, sample, label, guess)
+
+    progress = tqdm(dataset, desc="evaluation", unit="image")
+    result = evaluate(network, _predictor(config, network), progress, config.num_classes, each, config.valid_batch_size)
+    more = {} if device.ranks > 1 else result.running.as_dict()
+    if device.ranks > 1 and not _collect(device, result, folder):
+        return
+    found = refinement.scores() if refinement else {}
+    if config.boundary_width:
+        found = {"boundary_width": boundary.width, "boundary_miou": 100 * boundary.confusion.mean_iou(), **found}
+    extra = {"checkpoint": config.restore_from, "mean_entropy": result.mean_entropy, **more, **found}
+    if classes.part:
+        extra[f"miou_{len(classes.part)}"] = 100 * result.confusion.mean_iou(classes.part)
+    extra["colors"] = {name: classes.palette[k].tolist() for k, name in enumerate(classes.names)}
+    write_scores(folder.root, result.confusion, classes.names, {**extra, "images": folder.images})
+    plot_confusion(result.confusion.counts, classes.names, folder.root / "confusion.png")
+    _print_scores(config, classes, result, more, found)
+    print(f"written to {folder.root}")
+
+
+def _collect(device: Device, result: Result, folder: ResultFolder) -> bool:
+    """Adds the other processes' counts to the first one's, through files, which keep all digits; False elsewhere."""
+    part = folder.root / f"part_{device.rank}.json"
+    own = {"counts": result.confusion.counts.tolist(), "outside": result.confusion.outside.tolist()}
+    write_json(part, {**own, "entropy": result.mean_entropy, "images": folder.images})
+    wait_for_all(device)
+    if not device.is_first:
+        return False
+    parts = [folder.root / f"part_{rank}.json" for rank in range(device.ranks)]
+    values = [json.loads(path.read_text(encoding="utf-8")) for path in parts]
+    for name in ("counts", "outside"):
+        getattr(result.confusion, name)[...] = sum(np.array(value[name], np.int64) for value in values)
+    weights = [len(value["images"]) for value in values]
+    result.mean_entropy = float(np.average([value["entropy"] for value in values], weights=weights))
+    folder.images = sorted((image for value in values for image in value["images"]), key=lambda image: image["name"])
+    for path in parts:
+        path.unlink()
+    return True
+
+
+def score_snapshots(config: Config, device: Device) -> None:
+    """Scores every complete snapshot of the run folder ``restore_from``; those scored before are not scored again."""
+    run_folder = Path(config.restore_from)
+    if not run_folder.is_dir():
+        raise UserError(f"restore_from: {run_folder} is no folder; give a run folder with --eval_mode snapshots")
+    snapshots = complete_snapshots(run_folder)
+    if not snapshots:
+        raise UserError(f"restore_from: {run_folder} holds no complete snapshot")
+    root = ResultFolder(Path(config.result_dir), 0).root
+    cache = root / "snapshots.json"
+    known = read_json(cache)
+    setting = {"output_size": config.output_size, "flip": config.flip, "scales": config.scales, "set": config.eval_set}
+    classes_of(config)
+    network = build_network(config)
+    predict, dataset = _predictor(config, network), eval_dataset(config)
+    rows = []
+    for iteration, path in snapshots:
+        key = json.dumps([path.name, checksum(path), setting])
+        if key not in known:
+            restored(network, str(path))
+            progress = tqdm(dataset, desc=path.name, unit="image")
+            result = evaluate(network, predict, progress, config.num_classes)
+            known[key] = {"miou": 100 * result.confusion.mean_iou(), "entropy": result.mean_entropy}
+            write_json(cache, known)
+        rows.append((iteration, known[key]["miou"], known[key]["entropy"]))
+        print(f"{path.name}: mIoU {rows[-1][1]:.2f}, mean entropy {rows[-1][2]:.4f}", flush=True)
+    write_text(
+        root / "snapshots.csv", "iteration,miou,entropy\n" + "".join(f"{i},{m:.4f},{e:.6f}\n" for i, m, e in rows)
+    )
+    plot_snapshots(rows, root / "snapshots.png")
+    best = max(rows, key=lambda row: row[1])
+    last = rows[-config.last_snapshots :]
+    print(f"best {best[1]:.2f} (at {best[0]}, chosen by the labels of {config.eval_set})")
+    print(f"last {rows[-1][1]:.2f} (at {rows[-1][0]})")
+    print(f"mean of the last {len(last)}: {sum(row[1] for row in last) / len(last):.2f}")
+    print(f"written to {root}")
+
+
+def rank(config: Config, device: Device) -> None:
+    """Ranks the target's training images by entropy into ``result_dir``; every process takes its share."""
+    checkpoint, folder = Path(config.restore_from), Path(config.result_dir)
+    classes, network = classes_of(config), _network(config)
+    if config.normalize_rare and list(classes.names) != CLASS_NAMES:
+        raise UserError("normalize_rare: knows the rare ones of Cityscapes' 19 classes only; leave it away")
+    options = {key: getattr(config, key) for key in ("network", "num_classes", "aspp_branches")}
+    model = describe_model(checkpoint, config.input_size_target, options)
+    samples = list_target(config)
+    if device.is_first:
+        open_ranking(folder, model)
+    wait_for_all(device)
+    done = scored(folder)
+    share = [s for s in samples[device.rank :: device.ranks] if s.name not in done]
+    if done:
+        print(f"{len(done)} of {len(samples)} images were ranked before", flush=True)
+    wait_for_all(device)  # before anyone adds to the part files that the others still read
+    images = tqdm(images_of(config, share), desc="ranking", unit="image")
+    options = {"classes": classes, "rank": device.rank, "compiled": config.mode == "graph"}
+    score_images(network, images, folder, config.input_size_target, **options)
+    wait_for_all(device)
+    if device.is_first:
+        rule = {"lambda_easy": config.lambda_easy, "normalize_rare": config.normalize_rare}
+        easy, hard = finish_ranking(folder, model, samples, **rule)
+        print(f"{len(easy)} easy and {len(hard)} hard images; written to {folder}")
+
+
+def time_phases(config: Config, device: Device) -> None:
+    """Prints the times of one image's phases and writes them to ``result_dir/speed.json``."""
+    if not all(config.output_size):
+        raise UserError("output_size: speed is measured at one size; give e.g. 2048,1024")
+    network = _network(config)
+    dataset = eval_dataset(config)
+    (height, width), (rows, columns) = config.input_size_target, config.output_size
+    folder = ResultFolder(Path(config.result_dir), 0).root
+    options = {"output_size": config.output_size, "images": config.speed_images, "compiled": config.mode == "graph"}
+    speed = measure_speed(network, dataset.load_image, dataset.samples, **options)
+    print(f"{config.network} on {device.target}, image {width}x{height}, output {columns}x{rows}, batch 1")
+    print(format_speed(speed))
+    values = {"network": config.network, "device": device.target, "image": [height, width], "output": [rows, columns]}
+    write_json(folder / "speed.json", {**values, "images": config.speed_images, "ms": speed})
+    print(f"written to {folder / 'speed.json'}")
+
+
+MODES = {"score": score, "snapshots": score_snapshots, "rank": rank, "speed": time_phases}
+
+
+def _network(config: Config) -> nn.Cell:
+    """The network of ``restore_from``, averaged with that of ``ensemble_with`` if there is one."""
+    network = restored(build_network(config), config.restore_from)
+    if not config.ensemble_with:
+        return network
+    return Ensemble(network, restored(build_network(config), config.ensemble_with), config.ensemble_weight)
+
+
+def _predictor(config: Config, network: nn.Cell):
+    return make_predictor(
+        network, config.output_size, flip=config.flip, scales=config.scales, compiled=config.mode == "graph"
+    )
+
+
+def _refinement_report(config: Config, network: nn.Cell) -> RefinementReport:
+    return RefinementReport(
+        network,
+        partial(to_pointrend_input, size=config.input_size_target),
+        classes=config.num_classes,
+        output_size=config.output_size,
+        boundary_width=config.boundary_width,
+        folder=Path(config.result_dir) / "points",
+        pictures=config.max_pictures,
+        compiled=config.mode == "graph",
+    )
+
+
+def _print_scores(
+    config: Config, classes: Classes, result: Result, running: dict[str, float], found: dict[str, float]
+) -> None:
+    print(format_table(result.confusion, classes.names))
+    if classes.part:
+        value = 100 * result.confusion.mean_iou(classes.part)
+        print(f"===> mIoU of {len(classes.part)} classes, without {', '.join(classes.left_out)}: {value:.2f}")
+    print(f"pixel accuracy {100 * result.confusion.pixel_accuracy():.2f}, mean entropy {result.mean_entropy:.4f}")
+    if config.network == "icnet" and running:
+        print(
+            f"mean of running mIoU {running['miou_running_mean']:.2f}, of running pixel accuracy "
+            f"{running['pixel_accuracy_running_mean']:.2f} (taken after every {config.valid_batch_size} images, as "
+            "ICNet's published scores are)"
+        )
+    if found:
+        print(", ".join(f"{name} {value:.2f}" for name, value in found.items()))

@@ -1,0 +1,244 @@
+"""A trained network as a file for inference: MINDIR or ONNX, compared with MindSpore on the spot."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from model_utils.errors import UserError
+from src.backend.convolution import use_operators
+from src.dataset.transforms import MEAN_BGR, read_bgr, resize_bicubic
+from src.models import NETWORKS
+
+Size = tuple[int, int]  # (height, width)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What a network's file needs to know: its outputs in order, how they are enlarged, and its input.
+
+    The prediction is the output that is called main. The input is ``(pixel - mean) / std`` per channel, in the order
+    BGR or RGB, of pixels 0..255.
+    """
+
+    heads: tuple[str, ...]
+    align_corners: bool
+    bgr: bool
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+# What the networks take; adding one is a line here, and one in ascend310_infer/src/preprocess.cc.
+_PIXELS = {
+    "deeplab_multi": {"bgr": True, "mean": tuple(MEAN_BGR.tolist())},
+    "icnet": {"bgr": False, "mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)},
+    "pointrend": {"bgr": True, "mean": (103.53, 116.28, 123.675)},
+}
+DEPLOYMENTS = {
+    name: Deployment(NETWORKS[name].OUTPUTS, NETWORKS[name].ALIGNED_CORNERS, **pixels)
+    for name, pixels in _PIXELS.items()
+}
+
+
+def network_input(path: Path, size: Size, deployment: Deployment) -> np.ndarray:
+    """A picture, resized bicubically, as the network's input (1, 3, *size) float32.
+
+    Raises:
+        UserError: the file is damaged or no image.
+    """
+    pixels = resize_bicubic(read_bgr(path), size)
+    pixels = pixels if deployment.bgr else pixels[:, :, ::-1]
+    values = (pixels.astype(np.float32) - np.float32(deployment.mean)) / np.float32(deployment.std)
+    return np.ascontiguousarray(values.transpose(2, 0, 1))[None]
+
+
+class DeployNet(nn.Cell):
+    """A network with the steps around it that the device takes over; it changes the network, see ``use_operators``.
+
+    Input ``image``: (N, 3, H, W) float32 as in training or, with ``normalize``, the decoded pixels themselves:
+    (N, H, W, 3) uint8 RGB. Output: raw logits of all heads, or of ``head`` alone; with ``enlarge_to`` at that size;
+    with ``argmax`` the trainIds (N, h, w) int32 in their place.
+    """
+
+    def __init__(
+        self,
+        network: nn.Cell,
+        deployment: Deployment,
+        *,
+        head: str | None = None,
+        enlarge_to: Size | None = None,
+        argmax: bool = False,
+        normalize: bool = False,
+    ):
+        super().__init__()
+        self.network = use_operators(network)
+        self.heads = range(len(deployment.heads)) if head is None else [deployment.heads.index(head)]
+        self.enlarge_to, self.argmax, self.normalize = enlarge_to, argmax, normalize
+        # The primitive itself: ops.interpolate fixes the batch.
+        self.resize = ops.ResizeBilinearV2(deployment.align_corners, not deployment.align_corners)
+        self.label = ops.Argmax(1, ms.int32)
+        self.order = Tensor([2, 1, 0] if deployment.bgr else [0, 1, 2], ms.int32)
+        self.mean = Tensor(np.array(deployment.mean, np.float32).reshape(1, 3, 1, 1))
+        self.std = Tensor(np.array(deployment.std, np.float32).reshape(1, 3, 1, 1))
+        self.scaled = any(value != 1 for value in deployment.std)
+        self.set_train(False)
+
+    def construct(self, image: Tensor) -> tuple[Tensor, ...]:
+        if self.normalize:
+            image = ops.gather(image.transpose(0, 3, 1, 2).astype(ms.float32), self.order, 1) - self.mean
+            if self.scaled:
+                image = image / self.std
+        outputs = self.network(image)
+        results = ()
+        for index in self.heads:
+            output = outputs[index]
+            if self.enlarge_to is not None:
+                output = self.resize(output, self.enlarge_to)
+            if self.argmax:
+                output = self.label(output)
+            results = (*results, output)
+        return results
+
+    def example(self, batch: int, size: Size, seed: int = 0) -> np.ndarray:
+        """Random pixels as this network's input."""
+        pixels = np.random.default_rng(seed).integers(0, 256, (batch, *size, 3), np.uint8)
+        if self.normalize:
+            return pixels
+        image = pixels.transpose(0, 3, 1, 2)[:, self.order.asnumpy()].astype(np.float32) - self.mean.asnumpy()
+        return image / self.std.asnumpy() if self.scaled else image
+
+
+def export_mindir(
+    network: DeployNet, target: Path, *, batch: int | None, size: Size, key: bytes = b"", key_mode: str = "AES-GCM"
+) -> None:
+    """Writes ``target`` (.mindir), encrypted when a key is given; ``batch`` None leaves it open.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    options = {"enc_key": key, "enc_mode": key_mode} if key else {}
+    if key and batch is None:
+        raise UserError("batch_size: an encrypted MINDIR needs a fixed one; give --batch_size 1")
+    with _folder_beside(target) as folder:
+        files = []
+        for count in [batch] if batch else [1, 2]:
+            name = str(folder / f"batch{count}")
+            ms.export(network, Tensor(network.example(count, size)), file_name=name, file_format="MINDIR", **options)
+            files.append(Path(f"{name}.mindir"))
+            files[-1].chmod(0o644)  # MindSpore's files are readable for their owner only; these are for everybody
+        if batch is None:
+            _open_batch(*files)
+        files[0].replace(target)
+
+
+def _open_batch(path: Path, doubled: Path) -> None:
+    """Leaves the batch of ``path`` open: -1 where its sizes differ from the same network's with another batch.
+
+    Exported with an open batch, batch norm would leave checks behind that make the file unusable.
+    """
+    from mindspore.train.mind_ir_pb2 import ModelProto
+
+    model, other = ModelProto(), ModelProto()
+    model.ParseFromString(path.read_bytes())
+    other.ParseFromString(doubled.read_bytes())
+    model.graph.input[0].tensor[0].dims[0] = -1
+    kinds = {primitive.name: primitive.op_type for primitive in model.primitives}
+    constants = {node.output[0]: node.attribute[0] for node in model.graph.node if node.op_type == "Constant"}
+    for node, twin in zip(model.graph.node, other.graph.node, strict=True):
+        if kinds.get(node.op_type.removeprefix("REF::")) not in ("Reshape", "BroadcastTo"):
+            continue
+        shape, twin_shape = _dims(node), _dims(twin)
+        if shape != twin_shape:
+            for value, size, twin_size in zip(constants[node.input[1]].values, shape, twin_shape, strict=True):
+                value.ints[0] = size if size == twin_size else -1
+    path.write_bytes(model.SerializeToString())
+
+
+def _dims(node) -> list[int]:
+    return next(list(attribute.tensors[0].dims) for attribute in node.attribute if attribute.name == "shape")
+
+
+def export_onnx(network: DeployNet, target: Path, *, batch: int | None, size: Size) -> None:
+    """Writes ``target`` (.onnx), standard operators only; ``batch`` None leaves it open.
+
+    Raises:
+        UserError: the file cannot be written, or the network has an operator without ONNX form.
+    """
+    from src.export.onnx.convert import convert_mindir
+
+    with _folder_beside(target) as folder:
+        export_mindir(network, folder / "network.mindir", batch=batch or 1, size=size)
+        doubled = None
+        if batch is None:
+            doubled = folder / "doubled.mindir"
+            export_mindir(network, doubled, batch=2, size=size)
+        convert_mindir(folder / "network.mindir", folder / "network.onnx", doubled=doubled)
+        (folder / "network.onnx").replace(target)
+
+
+def differences(
+    network: DeployNet, path: Path, *, batch: int | None, size: Size, key: bytes = b"", key_mode: str = "AES-GCM"
+) -> dict[str, float]:
+    """Largest difference between MindSpore and each program that can read ``path``, relative to the largest output.
+
+    For label maps it is the share of other labels. An open batch is tried with two images.
+    """
+    image = network.example(batch or 2, size, seed=1)
+    expected = [output.asnumpy() for output in network(Tensor(image))]
+    if path.suffix == ".mindir":
+        options = {"dec_key": key, "dec_mode": key_mode} if key else {}
+        try:
+            outputs = nn.GraphCell(ms.load(str(path), **options))(Tensor(image))
+        except RuntimeError as error:
+            raise UserError(
+                f"{path}: cannot be run ({str(error).splitlines()[0]}); give a fixed --batch_size"
+            ) from error
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return {"the file read back": _difference(expected, [output.asnumpy() for output in outputs])}
+    runners = {"onnxruntime": _run_onnxruntime, "openvino": _run_openvino}
+    return {name: _difference(expected, run(path, image)) for name, run in runners.items() if find_spec(name)}
+
+
+def _run_onnxruntime(path: Path, image: np.ndarray) -> Sequence[np.ndarray]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(None, {"image": image})
+
+
+def _run_openvino(path: Path, image: np.ndarray) -> Sequence[np.ndarray]:
+    import openvino
+
+    compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return list(compiled(image).values())
+
+
+def _difference(expected: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> float:
+    worst = 0.0
+    for left, right in zip(expected, found, strict=True):
+        if left.shape != right.shape:
+            return float("inf")
+        if np.issubdtype(left.dtype, np.integer):
+            worst = max(worst, float((left != right).mean()))
+        else:
+            worst = max(worst, float(np.abs(left - right).max() / max(np.abs(left).max(), 1e-30)))
+    return worst
+
+
+def _folder_beside(target: Path) -> tempfile.TemporaryDirectory:
+    """A scratch folder on the same disk, so that the finished file can be renamed into place."""
+
+    class Folder(tempfile.TemporaryDirectory):
+        def __enter__(self) -> Path:
+            return Path(super().__enter__())
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Folder(dir=target.parent, prefix=".export_")
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error.strerror}); give another --file_name") from error

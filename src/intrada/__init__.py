@@ -1,0 +1,1 @@
+"""IntraDA's ranking of target images, between its two stages."""

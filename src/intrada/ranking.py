@@ -1,0 +1,196 @@
+"""Ranks the target images by entropy and writes splits, pseudo labels and pictures: IntraDA's step between stages.
+
+A ranking's folder holds
+
+- ``easy_split.txt``, ``hard_split.txt``: names by rising score, as Cityscapes' list files;
+- ``color_masks/NAME.png``: pseudo labels (trainIds, network input size), ``NAME_color.png`` the same in colours;
+- ``entropy/NAME.png``: dark is sure, bright is unsure;
+- ``scores.csv``, ``histogram.png``, ``contact_sheet.png``;
+- ``ranking.json``: which model made it, written first; ``"complete": true`` once everything else is there.
+
+An interrupted ranking goes on: a part file's row counts when it is whole, and it is written after the image's files.
+"""
+
+import json
+import zlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+from PIL import Image
+
+from model_utils.errors import UserError
+from model_utils.files import read_json, write_json, write_text
+from src.dataset.labels import ALL_IDS, CITYSCAPES, Classes
+from src.dataset.samples import Sample, flat_name, keep_pairs
+from src.dataset.transforms import Size
+from src.intrada.entropy import EntropyScore, final_scores, split
+from src.intrada.sheet import plot_ranking
+from src.pictures.scenes import heat_map, save_image, save_prediction
+
+MASKS, EASY, HARD, ABOUT = "color_masks", "easy_split.txt", "hard_split.txt", "ranking.json"
+
+
+def describe_model(checkpoint: Path, size: Size, options: dict) -> dict:
+    """What must agree for two runs to belong to one ranking."""
+    return {
+        "checkpoint": checkpoint.name,
+        "crc32": zlib.crc32(checkpoint.read_bytes()),
+        "size": list(size),
+        **options,
+    }
+
+
+def open_ranking(folder: Path, model: dict) -> None:
+    """Makes the folder, or goes on in that of the same model.
+
+    Raises:
+        UserError: the folder holds another model's ranking, or cannot be written.
+    """
+    about = folder / ABOUT
+    try:
+        if about.is_file():
+            found = json.loads(about.read_text(encoding="utf-8"))
+            if found.get("model") != model:
+                theirs = found.get("model", {}).get("checkpoint", "another model")
+                raise UserError(f"{folder}: holds the ranking of {theirs}; remove it or give another --result_dir")
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+        write_json(about, {"complete": False, "model": model})
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: cannot hold a ranking ({error}); give another --result_dir") from error
+
+
+def score_images(
+    network: nn.Cell,
+    dataset: Iterable[tuple[Sample, np.ndarray, object]],
+    folder: Path,
+    size: Size,
+    *,
+    classes: Classes = CITYSCAPES,
+    rank: int = 0,
+    compiled: bool = True,
+) -> None:
+    """Scores this process' images, writing each one's files while the next is computed.
+
+    Args:
+        dataset: (sample, image (1, 3, H, W), _); images that are already scored should be left out, see ``scored``.
+
+    Raises:
+        UserError: an entropy is not finite (the weights are damaged), or the folder cannot be written.
+    """
+    network.set_train(False)
+    cell, which = EntropyScore(size), network.OUTPUTS.index("main")
+
+    def forward(image):
+        return cell(network(image)[which])
+
+    run = ms.jit(forward) if compiled else forward
+    with (folder / f"part_{rank}.csv").open("a", encoding="utf-8") as part, ThreadPoolExecutor(1) as writer:
+        pending = None
+        for sample, image, _ in dataset:
+            entropy, rare, train_ids, entropy_map = (value.asnumpy()[0] for value in run(ms.Tensor(image)))
+            if not np.isfinite(entropy):
+                raise UserError(f"{sample.image}: its entropy is not finite; the checkpoint is damaged or diverged")
+            if pending:
+                pending.result()
+            row = f"{sample.name},{float(entropy):.9g},{int(rare)}\n"
+            pending = writer.submit(_write_image, folder, sample.name, row, part, train_ids, entropy_map, classes)
+        if pending:
+            pending.result()
+
+
+def _write_image(
+    folder: Path, name: str, row: str, part, train_ids: np.ndarray, entropy_map: np.ndarray, classes: Classes
+) -> None:
+    file = flat_name(name)
+    try:
+        save_prediction(folder / MASKS, file, train_ids.astype(np.uint8), classes)
+        save_image(heat_map(entropy_map[::2, ::2]), folder / "entropy" / file)
+        part.write(row)
+        part.flush()
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror}); make room and start again") from error
+
+
+def scored(folder: Path) -> dict[str, tuple[float, int]]:
+    """name -> (entropy, rare classes) of all images that any process has finished."""
+    rows: dict[str, tuple[float, int]] = {}
+    for part in sorted(folder.glob("part_*.csv")):
+        for line in part.read_text(encoding="utf-8").splitlines(keepends=True):
+            values = line.rstrip("\n").rsplit(",", 2)
+            if line.endswith("\n") and len(values) == 3 and (folder / MASKS / flat_name(values[0])).is_file():
+                rows[values[0]] = float(values[1]), int(values[2])
+    return rows
+
+
+def finish_ranking(
+    folder: Path, model: dict, samples: list[Sample], *, lambda_easy: float, normalize_rare: bool
+) -> tuple[list[str], list[str]]:
+    """Sorts, splits and draws; returns (easy, hard) names.
+
+    Raises:
+        UserError: an image has no score, or a split would be empty.
+    """
+    rows = scored(folder)
+    names = [sample.name for sample in samples]
+    missing = [name for name in names if name not in rows]
+    if missing:
+        raise UserError(f"{folder}: {len(missing)} images have no score yet ({missing[0]}, ...); run the ranking again")
+    entropy, rare = (np.array(column) for column in zip(*(rows[name] for name in names), strict=True))
+    scores = final_scores(entropy, rare, normalize_rare)
+    easy, hard = split(names, scores, lambda_easy)
+    if not easy or not hard:
+        raise UserError(
+            f"lambda_easy: {lambda_easy} of {len(names)} images leaves a split empty; change it or rank more images"
+        )
+    by_name = {name: (float(s), float(e), int(r)) for name, s, e, r in zip(names, scores, entropy, rare, strict=True)}
+    write_text(folder / "scores.csv", _table(easy, hard, by_name))
+    write_text(folder / EASY, "".join(f"{name}\n" for name in easy))
+    write_text(folder / HARD, "".join(f"{name}\n" for name in hard))
+    images = {sample.name: sample.image for sample in samples}
+    plot_ranking(folder, [(name, images[name], by_name[name][0]) for name in [*easy, *hard]], len(easy))
+    about = {"complete": True, "model": model, "lambda_easy": lambda_easy, "normalize_rare": normalize_rare}
+    write_json(folder / ABOUT, about)
+    return easy, hard
+
+
+def list_pseudo_labels(folder: Path, images: list[Sample]) -> list[Sample]:
+    """The easy split with its pseudo labels; ``images`` are the samples that ``easy_split.txt`` names.
+
+    Raises:
+        UserError: the ranking is not complete, or a pseudo label is missing or has another size than recorded.
+    """
+    size = read_ranking(folder)["model"]["size"]
+    masks = folder / MASKS
+    samples = [Sample(sample.name, sample.image, masks / flat_name(sample.name), ALL_IDS) for sample in images]
+    for sample in keep_pairs(samples, "fail"):
+        with Image.open(sample.label) as mask:
+            if list(mask.size[::-1]) != size:
+                raise UserError(
+                    f"{sample.label}: is {mask.size[0]}x{mask.size[1]}, but the ranking was made at "
+                    f"{size[1]}x{size[0]}; rank the images again"
+                )
+    return samples
+
+
+def read_ranking(folder: Path) -> dict:
+    """Content of a complete ranking's ``ranking.json``.
+
+    Raises:
+        UserError: there is no complete ranking.
+    """
+    about = read_json(folder / ABOUT)
+    if not about.get("complete"):
+        raise UserError(f"ranking_dir: {folder} holds no complete ranking; run bash scripts/run_entropy_rank.sh first")
+    return about
+
+
+def _table(easy: list[str], hard: list[str], by_name: dict[str, tuple[float, float, int]]) -> str:
+    rows = ["name,score,entropy,rare_classes,split"]
+    for part, names in (("easy", easy), ("hard", hard)):
+        rows += [",".join([name, *(f"{value:.9g}" for value in by_name[name]), part]) for name in names]
+    return "\n".join(rows) + "\n"

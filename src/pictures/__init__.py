@@ -1,0 +1,1 @@
+"""Drawing: scenes by Pillow, curves by matplotlib."""

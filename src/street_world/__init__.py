@@ -1,0 +1,1 @@
+"""A generated street world in two domains, for everybody without a data set."""

@@ -1,0 +1,1 @@
+"""A training run: what is built, the loop, its log."""

@@ -1,0 +1,145 @@
+"""Is my data right? Counts, sizes, missing pairs, unknown ids, class frequencies, and samples to look at.
+
+``python -m tools.check_data --data_path /data [--result_dir FOLDER]`` takes the keys of training and exits with 1 when
+something is wrong, so that scripts can ask.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from tqdm import tqdm
+
+from model_utils.config import Config, load_config
+from model_utils.errors import UserError, run
+from model_utils.files import write_text
+from src.dataset.domains import classes_of, source_of, target_of
+from src.dataset.labels import IGNORE, Classes
+from src.dataset.samples import Sample
+from src.dataset.transforms import load_label, read_bgr
+from src.pictures.plots import plot_frequencies
+from src.pictures.scenes import overlay, save_image
+
+SHOWN = 12  # samples on a contact sheet
+
+
+@dataclass
+class Findings:
+    """Of one part of the data: problems are sentences, frequencies are pixels of each class."""
+
+    images: int = 0
+    sizes: Counter = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+
+    def table(self, names: tuple[str, ...]) -> str:
+        """A line per class: share of the labelled pixels."""
+        total = max(int(self.pixels[: len(names)].sum()), 1)
+        lines = [f"  {name:16s} {100 * self.pixels[k] / total:7.3f} %" for k, name in enumerate(names)]
+        ignored = 100 * self.pixels[IGNORE] / max(int(self.pixels.sum()), 1)
+        return "\n".join([*lines, f"  {'(ignored)':16s} {ignored:7.3f} % of all pixels"])
+
+
+def check_samples(samples: list[Sample], title: str) -> Findings:
+    """Decodes every image and label."""
+    findings = Findings(len(samples))
+    with ThreadPoolExecutor() as pool:
+        for size, pixels, problem in tqdm(pool.map(_look, samples), desc=title, unit="image", total=len(samples)):
+            if problem:
+                findings.problems.append(problem)
+            if size:
+                findings.sizes[size] += 1
+            if pixels is not None:
+                findings.pixels += pixels
+    return findings
+
+
+def _look(sample: Sample) -> tuple[tuple[int, int] | None, np.ndarray | None, str]:
+    try:
+        size = read_bgr(sample.image).shape[:2]
+        if sample.label is None:
+            return size, None, ""
+        label = load_label(sample.label, table=sample.table, image_size=size)
+        return size, np.bincount(label.ravel(), minlength=256), ""
+    except UserError as error:
+        return None, None, str(error)
+
+
+def contact_sheet(samples: list[Sample], classes: Classes) -> Image.Image:
+    """Evenly chosen images with their labels drawn over them; those that cannot be read stay empty."""
+    chosen = [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, SHOWN).astype(int))]
+    columns, (width, height) = 3, (420, 220)
+    rows = -(-len(chosen) // columns)
+    canvas = Image.new("RGB", (columns * (width + 6), rows * (height + 26)), "white")
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
+    for number, sample in enumerate(chosen):
+        x, y = number % columns * (width + 6), number // columns * (height + 26)
+        draw.text((x + 2, y + 3), Path(sample.name).name[:56], (30, 34, 40), font)
+        if _look(sample)[2]:
+            continue
+        rgb = np.ascontiguousarray(read_bgr(sample.image)[:, :, ::-1])
+        drawn = overlay(rgb, load_label(sample.label, table=sample.table), classes) if sample.label else rgb
+        canvas.paste(Image.fromarray(drawn).resize((width, height), Image.Resampling.BILINEAR), (x, y + 20))
+    return canvas
+
+
+def parts_of(config: Config) -> dict[str, tuple[list[Sample], str]]:
+    """What the configuration's training and evaluation read: title -> (samples, what is missing).
+
+    Raises:
+        UserError: a folder or a file of a list is missing.
+    """
+    two_domains = config.method != "supervised"
+    source, target = (Path(text) if text else None for text in (config.data_list, config.data_list_target))
+    parts = {}
+    if two_domains or config.labelled_domain == "source":
+        parts["source"] = _pairs(source_of(config).samples, config.source_set, source)
+    if two_domains or config.labelled_domain == "target":
+        options = {"with_labels": not two_domains}
+        parts[f"target {config.set}"] = _pairs(target_of(config).samples, config.set, target, **options)
+    if target_of(config).description.labels:
+        parts[f"target {config.eval_set}"] = _pairs(target_of(config).samples, config.eval_set)
+    return parts
+
+
+def _pairs(list_samples: Callable, *arguments, **options) -> tuple[list[Sample], str]:
+    """The pairs that are whole, and a sentence about the others."""
+    try:
+        return list_samples(*arguments, on_missing="fail", **options), ""
+    except UserError as error:
+        return list_samples(*arguments, on_missing="skip", **options), str(error)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Checks the data of a configuration; 0 when all is well, 1 when not."""
+    config = load_config(sys.argv[1:] if argv is None else argv)
+    classes = classes_of(config)
+    folder, lines, wrong = Path(config.result_dir), [], 0
+    for title, (samples, missing) in parts_of(config).items():
+        found = check_samples(samples, title)
+        found.problems += [missing] if missing else []
+        name = title.replace(" ", "_")
+        sizes = ", ".join(f"{w}x{h}: {count}" for (h, w), count in found.sizes.most_common(4))
+        lines.append(f"{title}: {found.images} images ({sizes})")
+        if found.pixels.any():
+            lines.append(found.table(classes.names))
+            absent = [class_name for k, class_name in enumerate(classes.names) if not found.pixels[k]]
+            lines += [f"  no pixel of: {', '.join(absent)}"] if absent else []
+            plot_frequencies(found.pixels[: len(classes.names)], classes, title, folder / f"{name}_classes.png")
+        lines += [f"  problem: {problem}" for problem in found.problems]
+        wrong += len(found.problems)
+        save_image(contact_sheet(samples, classes), folder / f"{name}_samples.png")
+    lines.append(f"{wrong} problems" if wrong else "all is well")
+    print("\n".join(lines))
+    write_text(folder / "check.txt", "\n".join(lines) + "\n")
+    print(f"written to {folder}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

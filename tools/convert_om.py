@@ -1,0 +1,72 @@
+"""The commands that compile an exported model for Ascend chips; see scripts/convert_om.sh."""
+
+import argparse
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from model_utils.errors import UserError, run
+from src.export.deploy import DEPLOYMENTS
+from src.export.om import BATCHES, FRAMEWORKS, aipp_config, atc_command, lite_command
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Writes, and where it can runs, a command for each batch size."""
+    parser = argparse.ArgumentParser(prog="convert_om.sh", description=main.__doc__)
+    parser.add_argument("model", type=Path, help=".onnx, .air or .mindir of export.py (ONNX: --batch_size dynamic)")
+    parser.add_argument("soc_version", help="the chip, e.g. Ascend310 or Ascend310P3")
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
+    parser.add_argument("--size", type=int, nargs=2, default=(512, 1024), metavar=("H", "W"))
+    parser.add_argument("--pixels", action="store_true", help="the model was exported with --normalize_in_graph")
+    parser.add_argument("--aipp", action="store_true", help="let the chip normalise uint8 pixels (ATC only)")
+    parser.add_argument("--network", choices=DEPLOYMENTS, default="deeplab_multi")
+    parser.add_argument("--out", type=Path, default=Path("om"), help="folder for the models (default om)")
+    options = parser.parse_args(argv)
+    commands = write_commands(options)
+    tool = commands[0][0]
+    if shutil.which(tool) is None:
+        print(f"{tool} is not installed here; run {options.out}/convert.sh where it is")
+        return
+    for command in commands:
+        print(shlex.join(command), flush=True)
+        if subprocess.run(command, check=False).returncode:
+            raise UserError(f"{tool} failed for {command[3]}; its messages are above")
+
+
+def write_commands(options: argparse.Namespace) -> list[list[str]]:
+    """The commands, also as OUT/convert.sh together with the files that they name."""
+    model, is_lite = options.model, options.model.suffix == ".mindir"
+    if not model.is_file():
+        raise UserError(f"model {model}: does not exist; write it with export.py")
+    if not is_lite and model.suffix not in FRAMEWORKS:
+        raise UserError(f"model {model}: is no .onnx, .air or .mindir file; write it with export.py")
+    if options.aipp and (is_lite or options.pixels):
+        raise UserError("aipp: is for .onnx and .air models that were exported without --normalize_in_graph")
+    image = [*options.size, 3] if options.pixels else [3, *options.size]
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        extra = None
+        if is_lite:
+            extra = options.out / "converter.cfg"
+            extra.write_text("[ascend_context]\nprecision_mode=enforce_fp32\n", encoding="utf-8")
+        elif options.aipp:
+            extra = options.out / "aipp.cfg"
+            extra.write_text(aipp_config(DEPLOYMENTS[options.network], tuple(options.size)), encoding="utf-8")
+        commands = []
+        for batch in options.batches:
+            target = options.out / f"{model.stem}_bs{batch}"
+            if is_lite:
+                commands.append(lite_command(model, target, [batch, *image], extra))
+            else:
+                commands.append(atc_command(model, target, [batch, *image], options.soc_version, extra))
+        lines = ["#!/usr/bin/env bash", "set -euo pipefail", *map(shlex.join, commands), ""]
+        (options.out / "convert.sh").write_text("\n".join(lines), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{options.out}: cannot be written ({error.strerror}); give another --out") from error
+    return commands
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,30 @@
+"""Converts a weight file once: ``python -m tools.convert_weights IN OUT --network deeplab_multi``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from model_utils.errors import UserError, run
+from src.checkpoint import load_weights, save_weights
+from src.models import NETWORKS, Discriminator
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Converts a weight file, checking it against the network."""
+    networks = {**NETWORKS, "discriminator": Discriminator}
+    parser = argparse.ArgumentParser(prog="python -m tools.convert_weights", description=main.__doc__)
+    parser.add_argument("source", type=Path, metavar="IN", help=".ckpt, .safetensors, .pth or .pkl")
+    parser.add_argument("target", type=Path, metavar="OUT", help=".ckpt or .safetensors")
+    parser.add_argument("--network", choices=networks, required=True)
+    parser.add_argument("--num_classes", type=int, default=19)
+    options = parser.parse_args(argv)
+    if options.target.suffix not in (".ckpt", ".safetensors"):
+        raise UserError(f"{options.target}: must end in .ckpt or .safetensors")
+    network = networks[options.network](num_classes=options.num_classes)
+    print(load_weights(network, options.source))
+    save_weights(options.target, network)
+    print(f"written: {options.target}")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,23 @@
+"""Makes Cityscapes' training labels: ``python -m tools.create_train_labels DATA_ROOT``."""
+
+import argparse
+import multiprocessing
+import sys
+from pathlib import Path
+
+from model_utils.errors import run
+from src.dataset.create_train_labels import create_train_labels
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Makes Cityscapes' *_labelTrainIds.png files; those that exist are kept."""
+    parser = argparse.ArgumentParser(prog="python -m tools.create_train_labels", description=main.__doc__)
+    parser.add_argument("root", type=Path, metavar="DATA_ROOT", help="Cityscapes' folder (with gtFine), or its parent")
+    parser.add_argument("--workers", type=int, default=max(1, multiprocessing.cpu_count() - 1), help="processes")
+    options = parser.parse_args(argv)
+    written, kept = create_train_labels(options.root, options.workers)
+    print(f"{written} training labels written, {kept} were there")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
