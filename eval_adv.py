@@ -3,7 +3,7 @@
 import sys
 
 from model_utils.config import load_config
-from model_utils.device_adapter import describe, start_device
+from model_utils.device_adapter import describe, start_configured
 from model_utils.errors import UserError, run
 
 
@@ -12,9 +12,7 @@ def main(argv: list[str] | None = None) -> None:
     config = load_config(sys.argv[1:] if argv is None else argv, beside="restore_from")
     if not config.restore_from:
         raise UserError("restore_from: name the checkpoint to evaluate, --restore_from FILE")
-    device = start_device(
-        config.device, device_id=config.device_id, threads=config.threads, deterministic=config.deterministic
-    )
+    device = start_configured(config)
     print(describe(device, config.mode), flush=True)
     from src.evaluation.modes import MODES
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from model_utils.config import Config, load_config
-from model_utils.device_adapter import start_device
+from model_utils.device_adapter import start_configured
 from model_utils.errors import UserError, run
 
 # Above this share of the largest output, two programs do not compute the same.
@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> None:
     options, rest = parse_options(sys.argv[1:] if argv is None else argv)
     config = load_config(["--restore_from", options.restore_from, *rest], beside="restore_from")
     size = options.size or config.input_size_target
-    start_device(config.device, device_id=config.device_id, threads=config.threads, runs_exported=True)
+    start_configured(config, runs_exported=True)
     target = export_checkpoint(config, options, size)
     print(f"written: {target}")
 
@@ -46,19 +46,19 @@ def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
 def export_checkpoint(config: Config, options: argparse.Namespace, size: tuple[int, int]) -> Path:
     """Builds the network, writes its file and compares the two. Returns the file's path."""
     from src.checkpoint import load_weights
-    from src.export.deploy import DEPLOYMENTS, DeployNet, differences, export_mindir, export_onnx
+    from src.export.deploy import DeployNet, differences, export_mindir, export_onnx
+    from src.models import NETWORKS
     from src.training.build import build_network
 
-    deployment = DEPLOYMENTS[config.network]
-    if options.head not in (None, *deployment.heads):
-        raise UserError(f"head: {config.network} has {', '.join(deployment.heads)}, not '{options.head}'")
+    outputs = NETWORKS[config.network].OUTPUTS
+    if options.head not in (None, *outputs):
+        raise UserError(f"head: {config.network} has {', '.join(outputs)}, not '{options.head}'")
     target = choose_target(options)
     key = read_key(options)
     network = build_network(config)
     print(load_weights(network, config.restore_from), flush=True)
     cell = DeployNet(
         network,
-        deployment,
         head=options.head,
         enlarge_to=config.output_size if options.upsample else None,
         argmax=options.argmax,

@@ -19,24 +19,24 @@ def main(argv: list[str] | None = None) -> None:
     from src.dataset.labels import CLASS_NAMES
     from src.dataset.transforms import load_label
     from src.evaluation.metrics import Confusion, format_table, write_scores
-    from src.export.deploy import DEPLOYMENTS
+    from src.models import NETWORKS
 
     parser = argparse.ArgumentParser(prog="postprocess.py", description=main.__doc__)
     parser.add_argument("--dataset_path", type=Path, required=True, help="folder that holds leftImg8bit and gtFine")
     parser.add_argument("--result_path", type=Path, required=True, help="folder of the .bin files")
     parser.add_argument("--split", default="val")
-    parser.add_argument("--network", choices=DEPLOYMENTS, default="deeplab_multi")
+    parser.add_argument("--network", choices=NETWORKS, default="deeplab_multi")
     parser.add_argument("--num_classes", type=int, default=19)
     parser.add_argument("--save_to", type=Path, help="folder for result.json, .csv and .txt")
     options = parser.parse_args(argv)
-    deployment = DEPLOYMENTS[options.network]
-    prediction = deployment.heads.index("main")
+    network = NETWORKS[options.network]
+    prediction = network.OUTPUTS.index("main")
     confusion = Confusion(options.num_classes)
     samples = list_cityscapes(options.dataset_path, options.split)
     files = [find_output(options.result_path, sample.image, prediction) for sample in samples]  # all, or none
     for sample, file in tqdm(list(zip(samples, files, strict=True)), unit="image"):
         label = load_label(sample.label)
-        confusion.add(label, labels_of(file, options.num_classes, label.shape, align_corners=deployment.align_corners))
+        confusion.add(label, labels_of(file, options.num_classes, label.shape, align_corners=network.ALIGNED_CORNERS))
     print(format_table(confusion, CLASS_NAMES))
     if options.save_to:
         options.save_to.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from model_utils.config import load_config
-from model_utils.device_adapter import describe, start_device
+from model_utils.device_adapter import describe, start_configured
 from model_utils.errors import UserError, run
 
 
@@ -19,25 +19,25 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--result_dir", type=Path, default=Path("prediction"), help="default: prediction")
     options, rest = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
     config = load_config(["--restore_from", options.restore_from, *rest], beside="restore_from")
-    device = start_device(config.device, device_id=config.device_id, threads=config.threads)
+    device = start_configured(config)
     print(describe(device, config.mode), flush=True)
-    from src.dataset.domains import classes_of
+    from src.checkpoint import restored
+    from src.dataset.domains import Data
     from src.evaluation.predict import Predictor, checkpoint_forward, exported_forward, list_inputs, predict_all
-    from src.export.deploy import DEPLOYMENTS
-    from src.training.build import build_network, restored
-    from src.training.streams import TO_INPUT
+    from src.models import NETWORKS
+    from src.training.build import build_network
 
-    inputs, classes = list_inputs(options.source), classes_of(config)
-    weights, deployment, size = Path(options.restore_from), DEPLOYMENTS[config.network], config.input_size_target
+    inputs, classes = list_inputs(options.source), Data(config).classes
+    weights, network, size = Path(options.restore_from), NETWORKS[config.network], config.input_size_target
     if weights.suffix in (".onnx", ".mindir"):
         if not weights.is_file():
             raise UserError(f"restore_from: {weights} does not exist; correct the path")
-        forward, own_size = exported_forward(weights, deployment)
+        forward, own_size = exported_forward(weights, network.OUTPUTS)
         size = own_size or size
     else:
         forward = checkpoint_forward(restored(build_network(config), options.restore_from), config.mode == "graph")
     root = options.source if options.source.is_dir() else options.source.parent
-    predictor = Predictor(forward, TO_INPUT[config.network], size, deployment.align_corners)
+    predictor = Predictor(forward, network.PIXELS, size, network.ALIGNED_CORNERS)
     count = predict_all(predictor, inputs, root, options.result_dir, classes)
     print(f"{count} images; written to {options.result_dir}")
 

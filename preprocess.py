@@ -15,23 +15,24 @@ def main(argv: list[str] | None = None) -> None:
     from tqdm import tqdm
 
     from src.dataset.cityscapes import list_cityscapes
-    from src.export.deploy import DEPLOYMENTS, network_input
+    from src.dataset.transforms import read_bgr
+    from src.models import NETWORKS
 
     parser = argparse.ArgumentParser(prog="preprocess.py", description=main.__doc__)
     parser.add_argument("cityscapes", type=Path, help="folder that holds leftImg8bit")
     parser.add_argument("out", type=Path, help="folder for the .bin files")
     parser.add_argument("--split", default="val")
     parser.add_argument("--size", default="512,1024", metavar="H,W", help="of the network's input (default 512,1024)")
-    parser.add_argument("--network", choices=DEPLOYMENTS, default="deeplab_multi")
+    parser.add_argument("--network", choices=NETWORKS, default="deeplab_multi")
     options = parser.parse_args(argv)
-    size = _size(options.size)
+    size, pixels = _size(options.size), NETWORKS[options.network].PIXELS
     samples = list_cityscapes(options.cityscapes, options.split, with_labels=False)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         for sample in tqdm(samples, unit="image"):
             target = options.out / f"{sample.image.name.partition('.')[0]}.bin"
             temporary = target.with_suffix(".tmp")
-            temporary.write_bytes(network_input(sample.image, size, DEPLOYMENTS[options.network]).tobytes())
+            temporary.write_bytes(pixels.prepare(read_bgr(sample.image), size)[None].tobytes())
             temporary.replace(target)
     except OSError as error:
         raise UserError(f"{options.out}: cannot be written ({error.strerror}); give another folder") from error

@@ -3,7 +3,7 @@
 import sys
 
 from model_utils.config import load_config
-from model_utils.device_adapter import start_device
+from model_utils.device_adapter import start_configured
 from model_utils.errors import UserError, run
 
 
@@ -13,11 +13,9 @@ def main(argv: list[str] | None = None) -> None:
     if not any(word.startswith(("--config_path", "--config-path")) for word in argv):
         argv = ["--config_path", "configs/source_only.yaml", *argv]
     config = load_config(argv)
-    if config.method != "supervised":
+    if config.two_domains:
         raise UserError(f"method: {config.method} has two domains; start it with train_adv.py")
-    device = start_device(
-        config.device, device_id=config.device_id, threads=config.threads, deterministic=config.deterministic
-    )
+    device = start_configured(config)
     if config.is_distributed != "auto" and (config.is_distributed == "1") != (device.ranks > 1):
         raise UserError(
             f"is_distributed: is {config.is_distributed}, but {device.ranks} process(es) were started; "

@@ -19,11 +19,12 @@ from PIL import Image
 from model_utils.errors import run
 from src.dataset.gta5 import list_gta5
 from src.dataset.labels import LABEL_ID
-from src.dataset.loader import create_stream
-from src.dataset.transforms import MEAN_BGR
+from src.dataset.loader import create_stream, pair_loader
+from src.dataset.pixels import Pixels
 from src.street_world.world import write_world
 
 SIZE = (720, 1280)
+PIXELS = Pixels(bgr=True, mean=(104.00698793, 116.66876762, 122.67891434))
 
 
 def plain_item(image_path: Path, label_path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -33,7 +34,7 @@ def plain_item(image_path: Path, label_path: Path) -> tuple[np.ndarray, np.ndarr
     train_ids = np.full(label.shape, 255, np.float32)
     for train_id, label_id in enumerate(LABEL_ID):
         train_ids[label == label_id] = train_id
-    pixels = np.asarray(image, np.float32)[:, :, ::-1] - MEAN_BGR
+    pixels = np.asarray(image, np.float32)[:, :, ::-1] - np.float32(PIXELS.mean)
     return pixels.transpose(2, 0, 1).copy(), train_ids
 
 
@@ -52,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
             plain_item(sample.image, sample.label)
         plain = len(samples) / (time.perf_counter() - begin)
         count = 3 * len(samples)
-        stream = create_stream(samples, SIZE, 1, batches=count, with_label=True, seed=0, workers=options.workers)
+        stream = create_stream(samples, pair_loader(PIXELS, SIZE), 1, batches=count, seed=0, workers=options.workers)
         next(stream)  # the workers have started
         begin = time.perf_counter()
         rate = sum(1 for _ in stream) / (time.perf_counter() - begin)

@@ -51,33 +51,35 @@ def _forward(network, what: str, size: tuple[int, int]):
     from src.intrada.entropy import EntropyScore
 
     if what == "eval":
-        return make_phases(network, size, compiled=True)[0]
+        forward = make_phases(network, size, compiled=True)[0]
+        return lambda image: forward(image)[0]
     score = EntropyScore(size)
 
     def coarse(image):  # what the refinement needs besides is not computed when its result is not asked for
         return network(image)[network.OUTPUTS.index("coarse")]
 
     def rank(image):
-        return score(network(image)[network.OUTPUTS.index("main")])[0]
+        return score(network.main(image))[0]
 
     return ms.jit({"coarse": coarse, "rank": rank}[what])
 
 
 def _step(name: str, network, memory: str):
-    from src.methods.adversarial import make_adversarial_step
-    from src.methods.pointrend import make_pointrend_step
-    from src.methods.supervised import cascade_objective, make_supervised_step
+    from src.backend.step import Engine
+    from src.methods import adversarial, pointrend, supervised
     from src.models import Discriminator
     from src.training.optim import make_adam, make_sgd
 
+    engine = Engine(memory=memory)
     if name == "icnet":
-        return make_supervised_step(network, make_sgd(network, weight_decay=1e-4), cascade_objective())
+        sgd = make_sgd(network, weight_decay=1e-4)
+        return supervised.make_step(network, sgd, engine, supervised.cascade_objective())
     if name == "pointrend":
-        return make_pointrend_step(network, make_sgd(network, weight_decay=1e-4))
+        return pointrend.make_step(network, make_sgd(network, weight_decay=1e-4), engine)
     discriminators = [Discriminator().set_train(), Discriminator().set_train()]
     for prefix, discriminator in zip(("d_aux.", "d_main."), discriminators, strict=True):
         discriminator.update_parameters_name(prefix)
-    return make_adversarial_step(network, *discriminators, make_sgd(network), make_adam(*discriminators), memory=memory)
+    return adversarial.make_step(network, *discriminators, make_sgd(network), make_adam(*discriminators), engine)
 
 
 if __name__ == "__main__":

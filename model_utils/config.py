@@ -12,6 +12,7 @@ from model_utils.config_text import Size, convert, load_yaml, to_text
 from model_utils.errors import UserError
 from model_utils.files import write_text
 from model_utils.option_names import OTHER_NAMES, in_own_names
+from src.methods import TWO_DOMAINS
 
 DEFAULTS = Path(__file__).resolve().parent.parent / "advnet_config.yaml"
 SAVED_NAME = "config.yaml"  # the resolved configuration beside every checkpoint
@@ -119,6 +120,11 @@ class Config:
     last_snapshots: int
     lambda_easy: float
     normalize_rare: bool
+
+    @property
+    def two_domains(self) -> bool:
+        """Whether the method reads target images too."""
+        return self.method in TWO_DOMAINS
 
     @property
     def fixed_loss_scale(self) -> float | None:
@@ -296,9 +302,7 @@ def _check(config: Config) -> None:
         raise UserError(f"loss_scale must be dynamic or a number from 1 on, not '{config.loss_scale}'")
     if config.fda_beta >= 0.5:
         raise UserError(f"fda_beta: {config.fda_beta} must be below 0.5, e.g. 0.01")
-    if config.memory == "low" and config.network != "deeplab_multi":
-        raise UserError(f"memory: low is there for deeplab_multi only, not for {config.network}; use auto")
-    if config.count_in == "epochs" and config.method != "supervised":
+    if config.count_in == "epochs" and config.two_domains:
         raise UserError(f"count_in: two domains have no common epoch; use iterations with method {config.method}")
     if config.num_steps_stop > config.num_steps:
         raise UserError(

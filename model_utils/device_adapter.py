@@ -6,9 +6,13 @@ MindSpore is imported inside the functions, because ``prepare_environment`` must
 import logging
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from model_utils import local_adapter
 from model_utils.errors import UserError
+
+if TYPE_CHECKING:
+    from model_utils.config import Config
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,12 @@ def start_device(
         return Device(target, 0, 1)
     communication.init()  # the scheduler process of msrun never returns from here
     return Device(target, communication.get_rank(), communication.get_group_size())
+
+
+def start_configured(config: "Config", *, runs_exported: bool = False) -> Device:
+    """``start_device`` with the keys of a configuration."""
+    options = {"device_id": config.device_id, "threads": config.threads, "deterministic": config.deterministic}
+    return start_device(config.device, **options, runs_exported=runs_exported)
 
 
 def wait_for_all(device: Device) -> None:

@@ -22,6 +22,7 @@ from model_utils.config import Config, load_config
 from model_utils.errors import UserError, run
 from model_utils.local_adapter import Place, find_place
 from model_utils.moxing_adapter import sync_in, sync_out
+from model_utils.snapshot_names import is_last_written, is_there, weights_of
 from modelarts.child import Child, start
 from modelarts.job import Job, as_words, bring_inputs, open_output, read_job
 
@@ -89,8 +90,7 @@ def check_options(task: Task, job: Job) -> Config | None:
 
 def is_finished(config: Config, folder: Path) -> bool:
     """Whether the job is started again after its last snapshot."""
-    name = f"{config.snapshot_prefix}_{config.num_steps_stop}"
-    return (folder / f"{name}_state.safetensors").is_file() and (folder / f"{name}.ckpt").is_file()
+    return is_there(weights_of(folder, config.snapshot_prefix, config.num_steps_stop))
 
 
 def run_program(task: Task, job: Job, here: Place, folder: Path | None) -> int:
@@ -126,7 +126,7 @@ def run_program(task: Task, job: Job, here: Place, folder: Path | None) -> int:
             job.train_url,
             seconds=job.seconds,
             only=lambda name: here.is_first or name.startswith(own),
-            last=lambda name: name.endswith("_state.safetensors"),
+            last=is_last_written,
         )
         mirror.start()
     try:

@@ -20,7 +20,7 @@ for name in start ranking "${runs[@]}"; do rm -rf "${out:?}/$name"; done
 options=(--data_path "$world" --random_seed "$seed" --device CPU)
 
 # newest RUN: its last complete snapshot
-newest() { local state; state=$(ls -v "$out/$1"/*_state.safetensors | tail -n 1); echo "${state%_state.safetensors}.ckpt"; }
+newest() { python -m tools.newest_snapshot "$out/$1"; }
 
 # train NAME PROGRAM CONFIG OPTIONS...: a run from the common start
 train() {

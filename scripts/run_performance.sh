@@ -13,8 +13,7 @@ data=$(the_folder "$data") || { echo "$usage" >&2; exit 2; }
 shift $(( $# < 2 ? $# : 2 ))
 if [ $# -gt 0 ] && [[ "$1" != --* ]]; then config=$(the_file "$1"); shift; fi
 cd "$project"
-method=$(python -c 'import sys; from model_utils.config import load_config; print(load_config(["--config_path", sys.argv[1]]).method)' "$config")
-program=train_adv.py; if [ "$method" = supervised ]; then program=train_src.py; fi
+program=train_$(python -c 'import sys; from model_utils.config import load_config; print("adv" if load_config(["--config_path", sys.argv[1]]).two_domains else "src")' "$config").py
 run=$project/output/performance_${devices}p log=$project/performance_${devices}p.log
 rm -rf "$run"
 ( launch "$devices" "$program" --config_path "$config" --data_path "$data" --snapshot_dir "$run" --count_in iterations \

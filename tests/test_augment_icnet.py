@@ -9,8 +9,8 @@ from PIL import Image, ImageFilter
 from src.dataset.augment_icnet import augment, scale_and_crop, scaled_size
 from src.dataset.gta5 import list_gta5
 from src.dataset.labels import LABEL_ID
-from src.dataset.loader import create_stream
-from src.dataset.transforms import to_normalized_rgb
+from src.dataset.loader import create_stream, pair_loader
+from src.models import ICNet
 
 
 def pair(height: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -83,7 +83,7 @@ def test_neither_flip_nor_blur_at_the_original_size_is_a_plain_crop():
 
 def test_normalisation_is_that_of_pytorch():
     image, _ = pair(5, 7)
-    got = to_normalized_rgb(image[:, :, ::-1], (5, 7))
+    got = ICNet.PIXELS.prepare(image[:, :, ::-1], (5, 7))
     mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     np.testing.assert_allclose(got, ((image / 255 - mean) / deviation).transpose(2, 0, 1), rtol=0, atol=1e-6)
     assert got.dtype == np.float32
@@ -98,18 +98,10 @@ def test_a_stream_draws_the_same_again_from_any_start_and_for_any_number_of_proc
     crop = partial(augment, base_size=30, crop_size=(24, 24))
 
     def stream(batch, **options):
-        options = {
-            "batches": 8,
-            "with_label": True,
-            "seed": 3,
-            "to_input": to_normalized_rgb,
-            "augment": crop,
-            **options,
-        }
-        return [
-            tuple(part.asnumpy() for part in row)
-            for row in create_stream(list_gta5(tmp_path), (24, 24), batch, **options)
-        ]
+        options = {"batches": 8, "seed": 3, **options}
+        loader = pair_loader(ICNet.PIXELS, (24, 24), augment=crop)
+        rows = create_stream(list_gta5(tmp_path), loader, batch, **options)
+        return [tuple(part.asnumpy() for part in row) for row in rows]
 
     whole = stream(2)
     assert whole[0][0].shape == (2, 3, 24, 24) and whole[0][1].shape == (2, 24, 24)

@@ -8,8 +8,9 @@ from PIL import Image
 from model_utils.errors import UserError
 from src.dataset import augment_pointrend as augment
 from src.dataset.labels import AS_IT_IS
-from src.dataset.loader import create_stream
+from src.dataset.loader import Loader, create_stream
 from src.dataset.samples import Sample
+from src.models import PointRend
 
 SMOOTH = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (96, 192, 3), np.uint8), (0, 0), 2) * 2
 
@@ -98,7 +99,11 @@ def samples(tmp_path) -> list[Sample]:
 
 
 def load(sample, rng, crop=(32, 64)):
-    return augment.load_training_sample(sample, rng, short_sides=(48, 96, 144), crop=crop, draws=10)
+    options = {"short_sides": (48, 96, 144), "crop": crop, "draws": 10}
+    return augment.load_training_sample(sample, rng, pixels=PointRend.PIXELS, **options)
+
+
+LOADER = Loader(load, ("image", "label", "draws"))
 
 
 def test_a_sample(samples):
@@ -131,15 +136,15 @@ def test_a_label_of_another_size_is_refused(samples, tmp_path):
 
 
 def test_random_numbers_depend_on_seed_and_position_alone(samples):
-    options = {"batches": 6, "with_label": True, "seed": 5, "load": load, "names": ("image", "label", "draws")}
-    whole = [[x.asnumpy() for x in batch] for batch in create_stream(samples, (0, 0), 2, **options, workers=2)]
-    rest = [[x.asnumpy() for x in batch] for batch in create_stream(samples, (0, 0), 2, start=4, **options, workers=1)]
+    options = {"batches": 6, "seed": 5}
+    whole = [[x.asnumpy() for x in batch] for batch in create_stream(samples, LOADER, 2, **options, workers=2)]
+    rest = [[x.asnumpy() for x in batch] for batch in create_stream(samples, LOADER, 2, start=4, **options, workers=1)]
     assert len(whole) == 6 and len(rest) == 2
     for batch, again in zip(whole[4:], rest, strict=True):
         for value, same in zip(batch, again, strict=True):
             np.testing.assert_array_equal(value, same)
     assert not np.array_equal(whole[0][2], whole[1][2])
-    ranks = [next(create_stream(samples, (0, 0), 1, rank=r, ranks=2, **options, workers=1)) for r in range(2)]
+    ranks = [next(create_stream(samples, LOADER, 1, rank=r, ranks=2, **options, workers=1)) for r in range(2)]
     for column in range(3):
         both = np.concatenate([batch[column].asnumpy() for batch in ranks])
         np.testing.assert_array_equal(both, whole[0][column])
@@ -148,7 +153,7 @@ def test_random_numbers_depend_on_seed_and_position_alone(samples):
 def test_the_sixteenth_of_a_batch_has_nothing_of_its_neighbours(samples):
     streams = {}
     for seed in (5, 6):
-        options = {"batches": 1, "with_label": True, "seed": seed, "load": load, "names": ("image", "label", "draws")}
-        streams[seed] = next(create_stream(samples, (0, 0), 4, **options))[2].asnumpy()
+        options = {"batches": 1, "seed": seed}
+        streams[seed] = next(create_stream(samples, LOADER, 4, **options))[2].asnumpy()
     rows = np.concatenate(list(streams.values())).reshape(8, -1)
     assert len({row.tobytes() for row in rows}) == 8

@@ -12,12 +12,15 @@ from model_utils.errors import UserError
 from src.dataset.cityscapes import list_cityscapes
 from src.dataset.gta5 import list_gta5
 from src.dataset.labels import CLASS_NAMES, LABEL_ID, TRAIN_ID
-from src.dataset.loader import EvalDataset, SampleOrder, create_stream
-from src.dataset.transforms import MEAN_BGR, load_image, load_label
+from src.dataset.loader import EvalDataset, Loader, SampleOrder, create_stream, pair_loader
+from src.dataset.transforms import load_label, read_bgr
+from src.models import DeepLabMulti
 from src.street_world.world import SOURCE, TARGET, render, write_world
 from tests.helpers import call
 
 SOURCE_SIZE, TARGET_SIZE = (52, 95), (48, 96)
+
+PIXELS = DeepLabMulti.PIXELS
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +79,9 @@ def test_image_is_pillows_bicubic_in_bgr_minus_mean(pair):
     size = (11, 17)
     with Image.open(pair[0]) as image:
         rgb = np.asarray(image.convert("RGB").resize(size[::-1], Image.Resampling.BICUBIC), np.float32)
-    expected = (rgb[:, :, ::-1] - MEAN_BGR).transpose(2, 0, 1)
-    np.testing.assert_array_equal(load_image(pair[0], size), expected)
+    mean = np.array([104.00698793, 116.66876762, 122.67891434], np.float32)
+    expected = (rgb[:, :, ::-1] - mean).transpose(2, 0, 1)
+    np.testing.assert_array_equal(PIXELS.prepare(read_bgr(pair[0]), size), expected)
 
 
 def test_label_is_nearest_at_pixel_centres(pair):
@@ -140,14 +144,16 @@ def damage_file(label: Path) -> None:
 )
 def test_bad_labels_are_named_through_the_loader(pair, damage, message):
     damage(pair[1])
-    stream = create_stream(list_gta5(pair[0].parent.parent), (8, 8), 1, batches=2, with_label=True, seed=0)
+    stream = create_stream(list_gta5(pair[0].parent.parent), pair_loader(PIXELS, (8, 8)), 1, batches=2, seed=0)
     with pytest.raises(UserError, match=rf"00001\.png: {message}"):
         next(stream)
     stream.close()
 
 
 def test_more_workers_than_cores_are_fine(pair):
-    stream = create_stream(list_gta5(pair[0].parent.parent), (8, 8), 1, batches=1, with_label=True, seed=0, workers=999)
+    stream = create_stream(
+        list_gta5(pair[0].parent.parent), pair_loader(PIXELS, (8, 8)), 1, batches=1, seed=0, workers=999
+    )
     assert next(stream)[0].shape == (1, 3, 8, 8)
     stream.close()
 
@@ -157,10 +163,10 @@ def test_a_truncated_image_stops_with_its_path_or_is_skipped(world, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(samples[2].image.read_bytes()[:-30])
     samples[2] = type(samples[2])("broken.png", broken, samples[2].label)
-    options = {"batches": 7, "with_label": True, "seed": 0}
+    options = {"batches": 7, "seed": 0}
     with pytest.raises(UserError, match=r"broken\.png: is damaged"):
-        list(create_stream(samples, (8, 16), 1, **options))
-    stream = create_stream(samples, (8, 16), 1, on_broken="skip", **options)
+        list(create_stream(samples, pair_loader(PIXELS, (8, 16)), 1, **options))
+    stream = create_stream(samples, pair_loader(PIXELS, (8, 16)), 1, on_broken="skip", **options)
     assert len(list(stream)) == 7
     assert stream.broken == {broken}
 
@@ -177,8 +183,10 @@ def test_every_epoch_is_a_permutation_and_ranks_share_it(world):
     assert first != second
     batches = {}
     for ranks, batch in ((1, 2), (2, 1)):
-        options = {"batches": 5, "with_label": True, "seed": 5, "ranks": ranks}
-        streams = [create_stream(samples, (8, 16), batch, rank=rank, **options) for rank in range(ranks)]
+        options = {"batches": 5, "seed": 5, "ranks": ranks}
+        streams = [
+            create_stream(samples, pair_loader(PIXELS, (8, 16)), batch, rank=rank, **options) for rank in range(ranks)
+        ]
         batches[ranks] = [np.concatenate([b[0].asnumpy() for b in row]) for row in zip(*streams, strict=True)]
     for one, two in zip(batches[1], batches[2], strict=True):
         np.testing.assert_array_equal(one, two)
@@ -186,32 +194,34 @@ def test_every_epoch_is_a_permutation_and_ranks_share_it(world):
 
 def test_a_stream_starts_anywhere(world):
     samples = list_gta5(world / "GTA5")
-    options = {"batches": 9, "with_label": True, "seed": 1}
-    whole = [batch[0].asnumpy() for batch in create_stream(samples, (8, 16), 2, **options)]
-    rest = [batch[0].asnumpy() for batch in create_stream(samples, (8, 16), 2, start=4, **options)]
+    options = {"batches": 9, "seed": 1}
+    whole = [batch[0].asnumpy() for batch in create_stream(samples, pair_loader(PIXELS, (8, 16)), 2, **options)]
+    rest = [batch[0].asnumpy() for batch in create_stream(samples, pair_loader(PIXELS, (8, 16)), 2, start=4, **options)]
     assert len(whole) == 9 and len(rest) == 5
     for one, two in zip(whole[4:], rest, strict=True):
         np.testing.assert_array_equal(one, two)
 
 
 def test_eval_dataset_delivers_labels_at_their_own_size_twice(world):
-    dataset = EvalDataset(list_cityscapes(world / "Cityscapes", "val"), (24, 48))
+    dataset = EvalDataset(list_cityscapes(world / "Cityscapes", "val"), (24, 48), PIXELS)
     for _ in range(2):
         rows = list(dataset)
-        assert [row[0].name for row in rows] == [s.name for s in dataset.samples]
-        assert rows[0][1].shape == (1, 3, 24, 48) and rows[0][2].shape == TARGET_SIZE
+        assert [row.sample.name for row in rows] == [s.name for s in dataset.samples]
+        assert rows[0].image.shape == (1, 3, 24, 48) and rows[0].label.shape == TARGET_SIZE
 
 
 STUCK = """
 import sys
 from pathlib import Path
 from src.dataset import loader
+from src.dataset.pixels import Pixels
 from src.dataset.samples import Sample
+pixels = Pixels(bgr=True, mean=(0, 0, 0))
 loader.STUCK = 1.0
 sample = Sample("stuck", Path(sys.argv[2]), None, None)
 if sys.argv[1] == "train":
-    next(loader.create_stream([sample], (40, 64), 1, batches=2, with_label=False, seed=0))
-next(iter(loader.EvalDataset([sample], (40, 64))))
+    next(loader.create_stream([sample], loader.image_loader(pixels, (40, 64)), 1, batches=2, seed=0))
+next(iter(loader.EvalDataset([sample], (40, 64), pixels)))
 """
 
 
@@ -229,7 +239,7 @@ def test_a_worker_that_dies_ends_the_stream(world):
         raise MemoryError("no memory left in a worker")
 
     samples = list_gta5(world / "GTA5")
-    stream = create_stream(samples, (40, 64), 1, batches=2, with_label=True, seed=0, load=load, names=("image",))
+    stream = create_stream(samples, Loader(load, ("image",)), 1, batches=2, seed=0)
     with pytest.raises(RuntimeError, match="no memory left in a worker"):
         next(stream)
     stream.close()

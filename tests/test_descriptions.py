@@ -11,7 +11,7 @@ from PIL import Image
 from model_utils.config import load_config
 from model_utils.errors import UserError
 from src.dataset.description import BUILT_IN, list_samples, load_description
-from src.dataset.domains import classes_of, target_of
+from src.dataset.domains import Data
 from src.dataset.labels import CLASS_NAMES, LABEL_ID, TRAIN_ID, make_classes
 from src.dataset.samples import flat_name
 from src.dataset.transforms import load_label, read_bgr
@@ -136,16 +136,16 @@ def config_of(*words: str):
 
 
 def test_classes_are_those_that_both_know():
-    assert classes_of(config_of()).names == tuple(CLASS_NAMES)
+    assert Data(config_of()).classes.names == tuple(CLASS_NAMES)
     words = ("--source_dataset", "synthia")
-    sixteen = classes_of(config_of(*words, "--num_classes", "16"))
+    sixteen = Data(config_of(*words, "--num_classes", "16")).classes
     assert sixteen.names == tuple(CLASS_NAMES[k] for k in SIXTEEN)
     assert [sixteen.names[k] for k in sixteen.part] == [CLASS_NAMES[k] for k in THIRTEEN]
     assert sixteen.palette[9].tolist() == [70, 130, 180]  # sky
     names = ",".join(CLASS_NAMES[k] for k in THIRTEEN)
-    thirteen = classes_of(config_of(*words, "--num_classes", "13", "--classes", names))
+    thirteen = Data(config_of(*words, "--num_classes", "13", "--classes", names)).classes
     assert thirteen.names == tuple(CLASS_NAMES[k] for k in THIRTEEN) and thirteen.part == []
-    assert classes_of(config_of("--target_dataset", "cross_city", "--num_classes", "13")).names == thirteen.names
+    assert Data(config_of("--target_dataset", "cross_city", "--num_classes", "13")).classes.names == thirteen.names
     for words, message in (
         (("--source_dataset", "synthia"), "num_classes: is 19, but synthia and cityscapes share 16 classes"),
         (("--classes", "road,lane"), "classes: gta5 has no 'lane'"),
@@ -153,7 +153,7 @@ def test_classes_are_those_that_both_know():
         (("--target_dataset", "my.yaml"), "my.yaml: cannot be read"),
     ):
         with pytest.raises(UserError, match=message):
-            classes_of(config_of(*words))
+            Data(config_of(*words))
 
 
 def test_the_mean_over_thirteen_of_sixteen():
@@ -315,11 +315,11 @@ def test_a_target_without_labels(world, tmp_path, capsys):
     write_image(tmp_path / "mine" / "1.jpg")
     words = ["--target_dataset", tmp_path / "mine.yaml", "--data_path", tmp_path, "--data_dir", world / "GTA5"]
     words = [str(word) for word in words]
-    assert classes_of(config_of(*words)).names == tuple(CLASS_NAMES)
+    assert Data(config_of(*words)).classes.names == tuple(CLASS_NAMES)
     assert check([*words, "--result_dir", str(tmp_path / "check")]) == 0
     assert "target train: 1 images (8x6: 1)" in capsys.readouterr().out
     with pytest.raises(UserError, match="mine has no labels to learn from"):
-        target_of(config_of(*words)).samples("val")
+        Data(config_of(*words)).target.samples("val")
 
 
 def test_the_scripts_name_what_does_not_fit(lanes, tmp_path):

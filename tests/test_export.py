@@ -17,7 +17,7 @@ from mindspore import Tensor, nn, ops
 import export
 from model_utils.config import load_config
 from model_utils.errors import UserError
-from src.export.deploy import DEPLOYMENTS, DeployNet, differences, export_mindir
+from src.export.deploy import DeployNet, differences, export_mindir
 from src.export.onnx.convert import convert_mindir
 from src.models import DeepLabMulti
 from src.models.layers import resize_to
@@ -79,7 +79,7 @@ def test_the_whole_way_from_pixels_to_labels_can_be_in_the_graph(checkpoint, tmp
     export.main(["--restore_from", str(checkpoint), "--file_format", "ONNX", "--file_name", str(target), *switches])
     pixels = np.random.default_rng(4).integers(0, 256, (2, 48, 64, 3), np.uint8)
     (labels,) = run_onnx(target, pixels)
-    mean = np.array(DEPLOYMENTS["deeplab_multi"].mean, np.float32)
+    mean = np.array(DeepLabMulti.PIXELS.mean, np.float32)
     image = np.ascontiguousarray((pixels[..., ::-1].astype(np.float32) - mean).transpose(0, 3, 1, 2))
     expected = resize_to(Tensor(logits(checkpoint, image)[1]), (96, 128)).asnumpy().argmax(1)
     assert labels.shape == (2, 96, 128) and labels.dtype == np.int32
@@ -139,12 +139,11 @@ def test_wrong_values_exit_with_2(checkpoint, options, capsys):
 
 def test_a_file_that_computes_something_else_is_noticed(checkpoint, tmp_path):
     config = load_config(TINY)
-    deployment = DEPLOYMENTS["deeplab_multi"]
-    network = DeployNet(build_network(config), deployment)
+    network = DeployNet(build_network(config))
     export_mindir(network, tmp_path / "net.mindir", batch=1, size=(48, 64))
     other = build_network(config)
     other.layer6.conv2d_list[0].bias.set_data(Tensor(np.ones(19, np.float32)))
-    found = differences(DeployNet(other, deployment), tmp_path / "net.mindir", batch=1, size=(48, 64))
+    found = differences(DeployNet(other), tmp_path / "net.mindir", batch=1, size=(48, 64))
     assert found["the file read back"] > 0.01
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from src.backend.step import Engine
 from src.checkpoint import load_weights
 from src.checkpoint.weights import original_name
 from src.methods.losses import IGNORE
-from src.methods.supervised import cascade_objective, make_supervised_step
+from src.methods.supervised import cascade_objective, make_step
 from src.models import ICNet
 from src.training.optim import make_sgd
 from tests.golden_numbers import FOLDER, SALT, formulas
@@ -101,7 +102,7 @@ def test_one_step(weights, image, label, compiled):
     load_weights(network, weights)
     network.set_train(True)
     optimizer = make_sgd(network, learning_rate=0.01, weight_decay=0.0)
-    losses = make_supervised_step(network, optimizer, cascade_objective(), compiled=compiled)([(image, label)])
+    losses = make_step(network, optimizer, Engine(compiled=compiled), cascade_objective())([(image, label)])
     assert list(losses) == ["seg_4", "seg_8", "seg_16"]
     np.testing.assert_allclose([float(v) for v in losses.values()], recorded()["train.loss_nearest_parts"], rtol=1e-5)
     check_statistics(network)

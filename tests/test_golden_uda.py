@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from src.backend.step import Engine
 from src.checkpoint import load_weights
 from src.checkpoint.weights import original_name
-from src.methods.adversarial import make_adversarial_step
+from src.methods import adversarial, min_entropy
 from src.methods.losses import self_information_view, softmax_view
-from src.methods.min_entropy import make_min_entropy_step
 from src.models import DeepLabMulti, Discriminator
 from src.training.optim import make_adam, make_sgd
 from tests.golden_numbers import FOLDER, SALT, formulas
@@ -111,17 +111,17 @@ class Trainer:
         self.optimizer_g = make_sgd(generator, groups="published" if "published" in run else "nominal")
         self.optimizer_d = make_adam(self.networks["D1"], self.networks["D2"])
         self.norms: dict[str, np.ndarray] = {}
+        engine = Engine(iter_size=2 if "iter_size2" in run else 1, compiled=compiled)
         if run.startswith("minent"):
-            self.step = make_min_entropy_step(generator, self.optimizer_g, compiled=compiled)
+            self.step = min_entropy.make_step(generator, self.optimizer_g, engine)
             return
-        self.step = make_adversarial_step(
+        self.step = adversarial.make_step(
             *self.networks.values(),
             self.optimizer_g,
             self.optimizer_d,
+            engine,
             view=self_information_view if is_advent else softmax_view,
             objective="LS" if run == "advnet_ls" else "Vanilla",
-            iter_size=2 if "iter_size2" in run else 1,
-            compiled=compiled,
         )
 
     def parameter(self, original: str) -> np.ndarray:

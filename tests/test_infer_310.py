@@ -15,7 +15,8 @@ from PIL import Image
 
 from model_utils.config import load_config
 from src.dataset.transforms import load_image, read_bgr
-from src.export.deploy import DEPLOYMENTS, DeployNet, export_onnx, network_input
+from src.export.deploy import DeployNet, export_onnx
+from src.models import NETWORKS
 from src.street_world.world import write_world
 from src.training.build import build_network
 from tests.helpers import lively_checkpoint
@@ -66,10 +67,9 @@ def run_folder(tmp_path_factory) -> Path:
         workers=1,
     )
     _, network = lively_checkpoint(root, [*TINY, "--data_path", str(root / "world")])
-    deployment = DEPLOYMENTS["deeplab_multi"]
-    export_onnx(DeployNet(network, deployment), root / "tiny.onnx", batch=None, size=(48, 64))
+    export_onnx(DeployNet(network), root / "tiny.onnx", batch=None, size=(48, 64))
     (root / "tiny.om").write_bytes((root / "tiny.onnx").read_bytes())
-    whole = DeployNet(network, deployment, head="main", enlarge_to=(96, 128), argmax=True, normalize=True)
+    whole = DeployNet(network, head="main", enlarge_to=(96, 128), argmax=True, normalize=True)
     export_onnx(whole, root / "labels.onnx", batch=1, size=(48, 64))
     return root
 
@@ -129,13 +129,13 @@ def test_every_kind_of_png_is_decoded_as_in_training(program, tmp_path):
         np.testing.assert_array_equal(found[..., ::-1], read_bgr(folder / f"{name}.PNG"), err_msg=name)
 
 
-@pytest.mark.parametrize("network", DEPLOYMENTS)
+@pytest.mark.parametrize("network", NETWORKS)
 def test_the_input_of_every_network_is_pythons(program, run_folder, tmp_path, network):
     model = identity_model(tmp_path / "same.onnx", (48, 64), pixels=False)
     given = ["--model_path", model, "--dataset_path", images(run_folder), "--result_path", tmp_path]
     call(program, *given, "--network", network)
     for path in images(run_folder).glob("*/*.png"):
-        expected = network_input(path, (48, 64), DEPLOYMENTS[network])
+        expected = NETWORKS[network].PIXELS.prepare(read_bgr(path), (48, 64))
         np.testing.assert_array_equal(bins(tmp_path)[f"{path.stem}_0.bin"], expected.ravel())
 
 

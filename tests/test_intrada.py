@@ -7,21 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mindspore import nn
 from PIL import Image
 
 from model_utils.errors import UserError
+from src.dataset.loader import EvalItem
 from src.dataset.samples import Sample
-from src.intrada.ranking import (
-    ABOUT,
-    describe_model,
-    finish_ranking,
-    list_pseudo_labels,
-    open_ranking,
-    read_ranking,
-    score_images,
-    scored,
-)
+from src.intrada.folder import ABOUT, list_pseudo_labels, read_ranking
+from src.intrada.ranking import describe_model, finish_ranking, open_ranking, score_images, scored
+from src.models.network import Network
 from tests.helpers import EAGER, TINY, call
 
 # Both of IntraDA's domains have the target's size.
@@ -31,7 +24,7 @@ SIZE = (16, 32)
 MODEL = {"checkpoint": "a.ckpt", "crc32": 1, "size": list(SIZE)}
 
 
-class Logits(nn.Cell):
+class Logits(Network):
     """A network that returns its input as logits of its main head."""
 
     OUTPUTS = ("aux", "main")
@@ -58,7 +51,7 @@ def rank(samples: list[Sample], folder: Path, seed: int = 0, process: int = 0) -
         for sample in samples:
             number = int(sample.image.name.split("_")[1])
             logits = np.random.default_rng([seed, number]).normal(size=(1, 19, 4, 8)) * (8 - number)
-            yield sample, logits.astype(np.float32), None
+            yield EvalItem(sample, np.zeros((*SIZE, 3), np.uint8), logits.astype(np.float32), None)
 
     score_images(Logits(), dataset(), folder, SIZE, rank=process, compiled=False)
 
@@ -147,7 +140,7 @@ def test_a_folder_of_another_model_and_an_incomplete_ranking_are_refused(tmp_pat
 def test_bad_entropies_and_empty_splits(tmp_path, samples):
     folder = tmp_path / "ranking"
     open_ranking(folder, MODEL)
-    broken = [(samples[0], np.full((1, 19, 4, 8), np.nan, np.float32), None)]
+    broken = [EvalItem(samples[0], np.zeros((*SIZE, 3), np.uint8), np.full((1, 19, 4, 8), np.nan, np.float32), None)]
     with pytest.raises(UserError, match=r"city_0_leftImg8bit\.png: its entropy is not finite"):
         score_images(Logits(), broken, folder, SIZE, compiled=False)
     rank(samples[:1], folder)

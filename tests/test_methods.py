@@ -8,9 +8,8 @@ import pytest
 from mindspore.graph.api import ms_compile_cache
 
 from src.backend.gradient import clip_by_norm
-from src.methods.adversarial import make_adversarial_step
-from src.methods.min_entropy import make_min_entropy_step
-from src.methods.supervised import make_supervised_step
+from src.backend.step import Engine
+from src.methods import adversarial, min_entropy, supervised
 from src.models import DeepLabMulti, Discriminator
 from src.training.optim import make_adam, make_sgd
 from tests.helpers import EITHER
@@ -33,8 +32,9 @@ def tiny(**options):
     discriminators = [Discriminator(4, 4), Discriminator(4, 4)]
     for name, network in zip(("d1.", "d2."), discriminators, strict=True):
         network.update_parameters_name(name)
+    engine = Engine(**{key: options.pop(key) for key in ("compiled", "memory", "iter_size") if key in options})
     sgd = make_sgd(generator, learning_rate=1e-2)
-    step = make_adversarial_step(generator, *discriminators, sgd, make_adam(*discriminators), **options)
+    step = adversarial.make_step(generator, *discriminators, sgd, make_adam(*discriminators), engine, **options)
     return generator, discriminators, step
 
 
@@ -80,10 +80,7 @@ def test_clipped_gradients_keep_their_direction(compiled):
         np.testing.assert_allclose([first.asnumpy()[0], second.asnumpy()[0, 0]], expected, rtol=1e-6)
 
 
-STEPS = {
-    "supervised": lambda network, sgd, memory: make_supervised_step(network, sgd, memory=memory),
-    "min_entropy": lambda network, sgd, memory: make_min_entropy_step(network, sgd, memory=memory, compiled=False),
-}
+STEPS = {"supervised": supervised.make_step, "min_entropy": min_entropy.make_step}
 
 
 @pytest.mark.parametrize("method", ["adversarial", *STEPS])
@@ -96,7 +93,7 @@ def test_low_memory_changes_nothing(method):
         else:
             ms.set_seed(0)
             network = DeepLabMulti(4, depths=(1, 1, 1, 1), width=4).set_train(True)
-            step = STEPS[method](network, make_sgd(network, learning_rate=1e-2), memory)
+            step = STEPS[method](network, make_sgd(network, learning_rate=1e-2), Engine(memory=memory, compiled=False))
         parts = slice(2) if method == "supervised" else slice(3)
         losses = [values(step([batch(i)[parts]])) for i in range(3)]
         results.append((losses, {name: p.asnumpy() for name, p in network.parameters_and_names()}))
@@ -130,8 +127,7 @@ def test_without_adversarial_weight_the_generator_learns_as_if_supervised():
     assert (discriminators[0].conv1.weight.asnumpy() != before).any()
     ms.set_seed(0)
     other = DeepLabMulti(4, depths=(1, 1, 1, 1), width=4).set_train(False)
-    supervised = make_supervised_step(other, make_sgd(other, learning_rate=1e-2), compiled=False)
-    losses = supervised([batch(1)[:2]])
+    losses = supervised.make_step(other, make_sgd(other, learning_rate=1e-2), Engine(compiled=False))([batch(1)[:2]])
     assert list(losses) == ["seg_aux", "seg_main"]
     np.testing.assert_allclose(generator.conv1.weight.asnumpy(), other.conv1.weight.asnumpy(), rtol=1e-5, atol=1e-8)
 

@@ -11,7 +11,8 @@ import eval_adv
 import train_src
 from model_utils.errors import UserError
 from src.backend.precision import LossScale, set_precision
-from src.methods.pointrend import make_pointrend_step
+from src.backend.step import Engine
+from src.methods.pointrend import make_step
 from src.models import PointRend
 from src.models.points import (
     draws_needed,
@@ -127,7 +128,7 @@ def trained(compiled: bool, scale: LossScale | None = None, level: str = "O0"):
     """The network, losses of three steps, and the step."""
     network = set_precision(tiny().set_train(True), level)
     sgd = make_sgd(network, learning_rate=1e-2, decay_norms=False)
-    step = make_pointrend_step(network, sgd, loss_scale=scale, compiled=compiled)
+    step = make_step(network, sgd, Engine(loss_scale=scale, compiled=compiled))
     losses = [[float(value) for value in list(step([batch()]).values())[:2]] for _ in range(3)]
     return network, np.array(losses), step
 
@@ -159,11 +160,11 @@ def test_eager_compiled_and_half_precision_agree_norms_stay_frozen_and_an_overfl
 
 def test_crops_must_fit_the_network():
     from model_utils.config import load_config
-    from src.training.streams import open_stream
+    from src.recipes import recipe_of
 
     config = load_config(["--config_path", "configs/pointrend_demo.yaml", "--input_size", "100,64"])
     with pytest.raises(UserError, match="must be multiples of 32"):
-        open_stream(config, None, 0)
+        recipe_of(config).loader(config, PointRend.PIXELS, None)
 
 
 @pytest.fixture(scope="module")

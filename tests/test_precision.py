@@ -8,9 +8,9 @@ from mindspore import Tensor, nn
 from model_utils.config import load_config
 from model_utils.errors import UserError
 from src.backend.precision import LEVELS, LossScale, set_precision
+from src.backend.step import Engine
 from src.checkpoint.snapshot import load_snapshot, save_snapshot
-from src.methods.min_entropy import make_min_entropy_step
-from src.methods.supervised import cascade_objective, make_supervised_step
+from src.methods import min_entropy, supervised
 from src.models import DeepLabMulti, ICNet, PointRend
 from src.models.layers import Conv2d
 from src.training.optim import make_sgd
@@ -43,20 +43,21 @@ def test_weights_and_logits_are_float32_at_every_level(name, level):
 def trained(make, name: str, level: str, parts: slice, **options):
     network = tiny(name, level)
     scale = None if level == "O0" else LossScale(128.0)
-    step = make(network, make_sgd(network, learning_rate=1e-2), loss_scale=scale, **options)
+    engine = Engine(compiled=False, loss_scale=scale, memory=options.pop("memory", "normal"))
+    step = make(network, make_sgd(network, learning_rate=1e-2), engine, **options)
     return [values(step([batch(i)[parts]])) for i in range(2)]
 
 
 @pytest.mark.parametrize("case", ["supervised", "low", "icnet", "min_entropy"])
 def test_half_precision_learns_as_float32(case):
     make, name, parts, options = {
-        "supervised": (make_supervised_step, "deeplab_multi", slice(2), {}),
-        "low": (make_supervised_step, "deeplab_multi", slice(2), {"memory": "low"}),
-        "icnet": (make_supervised_step, "icnet", slice(2), {"objective": cascade_objective()}),
-        "min_entropy": (make_min_entropy_step, "deeplab_multi", slice(3), {}),
+        "supervised": (supervised.make_step, "deeplab_multi", slice(2), {}),
+        "low": (supervised.make_step, "deeplab_multi", slice(2), {"memory": "low"}),
+        "icnet": (supervised.make_step, "icnet", slice(2), {"objective": supervised.cascade_objective()}),
+        "min_entropy": (min_entropy.make_step, "deeplab_multi", slice(3), {}),
     }[case]
-    expected = trained(make, name, "O0", parts, compiled=False, **options)
-    found = trained(make, name, "O2", parts, compiled=False, **options)
+    expected = trained(make, name, "O0", parts, **options)
+    found = trained(make, name, "O2", parts, **options)
     for one, two in zip(expected, found, strict=True):
         assert two.pop("skipped") == 0 and two.pop("loss_scale") == 128
         assert two == pytest.approx(one, rel=3e-2)

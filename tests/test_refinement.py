@@ -44,7 +44,7 @@ def test_score_of_the_band_is_iou_of_its_pixels():
 
 
 def test_points_are_drawn_where_they_are():
-    image = np.zeros((3, 30, 40), np.float32)  # filled up to 32 x 64
+    image = np.zeros((30, 40, 3), np.uint8)  # filled up to 32 x 64
     first, second = np.array([0, 32 * 2 + 3]), np.array([64 * 7 + 1, 63])
     picture = draw_points(image, first, second)
     assert picture.shape == (30, 40, 3)

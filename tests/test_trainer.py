@@ -9,11 +9,11 @@ import pytest
 
 from model_utils.errors import UserError
 from src.training.log import RunLog, loss_line
-from src.training.loop import Hooks, Schedule, train
+from src.training.loop import Schedule, train
 
 
 def run_loop(folder: Path, start: int, stop: int, bad_at: int = -1) -> list:
-    """Runs a step whose loss is 1 / (iteration + 1); returns the calls of the hooks."""
+    """Runs a step whose loss is 1 / (iteration + 1); returns what was asked of the run."""
     calls = []
     counter = itertools.count(start)
 
@@ -22,19 +22,24 @@ def run_loop(folder: Path, start: int, stop: int, bad_at: int = -1) -> list:
         iteration = next(counter)
         return {"seg_aux": ms.Tensor(float("nan") if iteration == bad_at else 1 / (iteration + 1))}
 
-    def save(done: int) -> Path:
-        calls.append(("save", done))
-        return folder / f"GTA5_{done}.ckpt"
+    class Keeper:
+        last_snapshot, evaluates = None, True
 
-    def evaluate() -> dict[str, float]:
-        calls.append(("evaluate",))
-        return {"miou": 41.79}
+        def save(self, done: int) -> Path:
+            calls.append(("save", done))
+            return folder / f"GTA5_{done}.ckpt"
 
-    hooks = Hooks(save, evaluate, lambda done, scores: calls.append(("best", done)), lambda source, target: None)
+        def evaluate(self, done: int) -> None:
+            calls.append(("evaluate", done))
+            log.validation(done, {"miou": 41.79})
+
+        def warnings(self, rows) -> list[str]:
+            return [f"warning: {len(rows)} rows"] if rows[0][0] == 0 else []
+
     log = RunLog(folder, start, stop, total=100, images=(4, 8))
     schedule = Schedule(start, stop, iter_size=2, log_every=2, save_every=4, eval_every=4)
     try:
-        train(step, itertools.repeat(()), schedule, hooks, log)
+        train(step, itertools.repeat(()), schedule, Keeper(), log)
     finally:
         log.close()
     return calls
@@ -46,10 +51,11 @@ def iterations(path: Path) -> list[int]:
 
 def test_losses_every_iteration_snapshots_and_evaluations_when_due(tmp_path):
     calls = run_loop(tmp_path, 0, 6)
-    assert calls == [("evaluate",), ("best", 4), ("save", 4), ("evaluate",), ("best", 6), ("save", 6)]
+    assert calls == [("save", 4), ("evaluate", 4), ("save", 6), ("evaluate", 6)]
     assert iterations(tmp_path / "metrics.csv") == list(range(6))
     assert iterations(tmp_path / "validation.csv") == [4, 6]
     assert list((tmp_path / "tensorboard").glob("events*"))
+    assert "warning: 2 rows" in (tmp_path / "log.txt").read_text(encoding="utf-8")
 
 
 def test_a_resumed_run_replaces_the_rows_it_does_again(tmp_path):

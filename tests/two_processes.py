@@ -52,14 +52,16 @@ def distance(value: np.ndarray, expected: np.ndarray) -> float:
 
 def trained(config: Config, device: Device) -> tuple[list, dict[str, np.ndarray], float]:
     """Losses of three steps, all weights and statistics after them, and how far the weights went."""
+    from src.dataset.domains import Data
     from src.training.build import build_run
     from src.training.streams import open_stream
 
-    run = build_run(config, device)
+    data = Data(config)
+    run = build_run(config, device, data)
     for network in run.networks.values():
         network.set_train(True)
     before = weights_of(run)
-    stream = open_stream(config, device, 0)
+    stream = open_stream(config, device, data, 0)
     losses = [[float(value) for value in run.step([next(stream)]).values()] for _ in range(3)]
     stream.close()
     after = weights_of(run)

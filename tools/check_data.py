@@ -18,7 +18,7 @@ from tqdm import tqdm
 from model_utils.config import Config, load_config
 from model_utils.errors import UserError, run
 from model_utils.files import write_text
-from src.dataset.domains import classes_of, source_of, target_of
+from src.dataset.domains import Data
 from src.dataset.labels import IGNORE, Classes
 from src.dataset.samples import Sample
 from src.dataset.transforms import load_label, read_bgr
@@ -88,22 +88,21 @@ def contact_sheet(samples: list[Sample], classes: Classes) -> Image.Image:
     return canvas
 
 
-def parts_of(config: Config) -> dict[str, tuple[list[Sample], str]]:
+def parts_of(config: Config, data: Data) -> dict[str, tuple[list[Sample], str]]:
     """What the configuration's training and evaluation read: title -> (samples, what is missing).
 
     Raises:
         UserError: a folder or a file of a list is missing.
     """
-    two_domains = config.method != "supervised"
     source, target = (Path(text) if text else None for text in (config.data_list, config.data_list_target))
     parts = {}
-    if two_domains or config.labelled_domain == "source":
-        parts["source"] = _pairs(source_of(config).samples, config.source_set, source)
-    if two_domains or config.labelled_domain == "target":
-        options = {"with_labels": not two_domains}
-        parts[f"target {config.set}"] = _pairs(target_of(config).samples, config.set, target, **options)
-    if target_of(config).description.labels:
-        parts[f"target {config.eval_set}"] = _pairs(target_of(config).samples, config.eval_set)
+    if data.has_source:
+        parts["source"] = _pairs(data.source.samples, config.source_set, source)
+    if config.two_domains or not data.has_source:
+        options = {"with_labels": not config.two_domains}
+        parts[f"target {config.set}"] = _pairs(data.target.samples, config.set, target, **options)
+    if data.target.description.labels:
+        parts[f"target {config.eval_set}"] = _pairs(data.target.samples, config.eval_set)
     return parts
 
 
@@ -118,9 +117,10 @@ def _pairs(list_samples: Callable, *arguments, **options) -> tuple[list[Sample],
 def main(argv: list[str] | None = None) -> int:
     """Checks the data of a configuration; 0 when all is well, 1 when not."""
     config = load_config(sys.argv[1:] if argv is None else argv)
-    classes = classes_of(config)
+    data = Data(config)
+    classes = data.classes
     folder, lines, wrong = Path(config.result_dir), [], 0
-    for title, (samples, missing) in parts_of(config).items():
+    for title, (samples, missing) in parts_of(config, data).items():
         found = check_samples(samples, title)
         found.problems += [missing] if missing else []
         name = title.replace(" ", "_")

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from model_utils.errors import UserError, run
-from src.export.deploy import DEPLOYMENTS
 from src.export.om import BATCHES, FRAMEWORKS, aipp_config, atc_command, lite_command
+from src.models import NETWORKS
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(512, 1024), metavar=("H", "W"))
     parser.add_argument("--pixels", action="store_true", help="the model was exported with --normalize_in_graph")
     parser.add_argument("--aipp", action="store_true", help="let the chip normalise uint8 pixels (ATC only)")
-    parser.add_argument("--network", choices=DEPLOYMENTS, default="deeplab_multi")
+    parser.add_argument("--network", choices=NETWORKS, default="deeplab_multi")
     parser.add_argument("--out", type=Path, default=Path("om"), help="folder for the models (default om)")
     options = parser.parse_args(argv)
     commands = write_commands(options)
@@ -53,7 +53,7 @@ def write_commands(options: argparse.Namespace) -> list[list[str]]:
             extra.write_text("[ascend_context]\nprecision_mode=enforce_fp32\n", encoding="utf-8")
         elif options.aipp:
             extra = options.out / "aipp.cfg"
-            extra.write_text(aipp_config(DEPLOYMENTS[options.network], tuple(options.size)), encoding="utf-8")
+            extra.write_text(aipp_config(NETWORKS[options.network].PIXELS, tuple(options.size)), encoding="utf-8")
         commands = []
         for batch in options.batches:
             target = options.out / f"{model.stem}_bs{batch}"

@@ -34,14 +34,15 @@ def make_gradient(network: nn.Cell, loss: Callable, parameters: ParameterTuple, 
 class InPieces:
     """Keeps only what lies between a network's pieces and computes each piece again on the way back.
 
-    Runs eagerly, because a compiled graph keeps its buffers for ever. ``network.pieces()`` gives the pieces up to the
-    aux head and those from there to the main head; ``network.heads()`` the heads.
+    Runs eagerly, because a compiled graph keeps its buffers for ever. ``network.pieces()`` gives the cells up to
+    the aux head, those from there to the main head, and the two heads.
     """
 
     def __init__(self, network: nn.Cell, loss: Callable, parameters: ParameterTuple):
         self._parameters = parameters
-        self._front, self._back = ([_Piece(cell) for cell in cells] for cells in network.pieces())
-        self._aux, self._main = (_Piece(cell) for cell in network.heads())
+        front, back, aux, main = network.pieces()
+        self._front, self._back = [_Piece(cell) for cell in front], [_Piece(cell) for cell in back]
+        self._aux, self._main = _Piece(aux), _Piece(main)
 
         def of_logits(aux: Tensor, main: Tensor, *rest):
             return loss((aux, main), *rest)

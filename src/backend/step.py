@@ -1,74 +1,177 @@
-"""What every step shares: sub-iterations, the update with its loss scale, several processes, compiled or eager."""
+"""How a training step is carried out: sub-iterations, loss scale, several processes, compiled or eager, little memory.
+
+A method says what is computed (``src/methods``); its step is the same whatever the ``Engine`` is told here.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import mindspore as ms
 from mindspore import Tensor, amp, nn, no_inline, ops
 
+from src.backend.gradient import Gradient, clip_by_norm, make_gradient
 from src.backend.precision import LossScale
+
+if TYPE_CHECKING:
+    from src.training.discriminator_health import DiscriminatorWatch
 
 Gradients = tuple[tuple[Tensor, ...], ...]  # one tuple of gradients per optimizer
 SubStep = Callable[..., tuple[tuple[Tensor, ...], Gradients]]
+Step = Callable[[list[tuple[Tensor, ...]]], dict[str, Tensor]]
 
 
-def make_step(
-    names: tuple[str, ...],
-    sub_step: SubStep,
-    optimizers: tuple[nn.Cell, ...],
-    *,
-    reducers: tuple[Callable | None, ...],
-    loss_scale: LossScale | None,
-    average: Callable | None,
-    compiled: bool,
-):
-    """Builds ``step(sub_batches) -> {name: scalar}``, with the names of ``LossScale`` too when there is one.
+@dataclass
+class Run:
+    """What is trained. ``networks`` (the first is evaluated) and ``optimizers`` are what a snapshot holds.
+
+    ``watch`` looks at the losses, see ``DiscriminatorWatch``.
+    """
+
+    networks: dict[str, nn.Cell]
+    optimizers: dict[str, nn.Cell]
+    step: Step
+    watch: "DiscriminatorWatch | None" = None
+
+
+class Engine:
+    """Makes gradients and steps of a method's losses.
 
     Args:
-        names: of the losses that ``sub_step`` returns.
-        sub_step: batch -> (losses, gradients of every optimizer), already divided by the number of sub-iterations.
-        optimizers: each takes its gradients.
-        reducers: average the gradients of each over processes, and may clip them; None on one device.
-        loss_scale: what the first optimizer's gradients were multiplied by. An iteration with a gradient that is not
-            finite is then left out: it changes no weight and no optimizer, only batch norm's running statistics.
-        average: averages the losses over processes; None on one device.
+        iter_size: sub-iterations of an iteration, whose gradients are averaged.
         compiled: compile the work of a sub-iteration and its update into graphs.
-
-    With one sub-iteration both are one graph; otherwise gradients are added between the graphs.
+        memory: ``normal``, or ``low``: a third more work and nothing compiled, see ``src.backend.gradient``.
+        loss_scale: factor of the losses that the first optimizer's gradients come from. An iteration with a gradient
+            that is not finite is left out: it changes no weight and no optimizer, only batch norm's running statistics.
+        ranks: processes over which gradients and losses are averaged.
+        clip_norm: limit of the norm of the first optimizer's gradients; 0 is none.
     """
-    update = _make_update(optimizers, tuple([reduce or _unchanged for reduce in reducers]), loss_scale)
-    average = average or _unchanged
-    all_names = (*names, *(loss_scale.NAMES if loss_scale is not None else ()))
 
-    def whole(*batch):
-        losses, gradients = sub_step(*batch)
-        return average(losses), update(gradients)
+    def __init__(
+        self,
+        *,
+        iter_size: int = 1,
+        compiled: bool = True,
+        memory: str = "normal",
+        loss_scale: LossScale | None = None,
+        ranks: int = 1,
+        clip_norm: float = 0.0,
+    ):
+        self.iter_size, self.memory, self.loss_scale = iter_size, memory, loss_scale
+        self.compiled = compiled and memory == "normal"
+        self.ranks, self.clip_norm = ranks, clip_norm
+        self.average = AverageOverProcesses(ranks) if ranks > 1 else _unchanged
 
-    def update_and_average(gradients, losses):  # one graph: MindSpore does not run one whose result is ()
-        state = update(gradients)
-        return average(losses), state
+    def gradient(self, network: nn.Cell, loss: Callable, optimizer: nn.Cell) -> Gradient:
+        """Returns ``gradient(image, *rest) -> (losses, gradients of the optimizer's parameters)``.
 
-    jit = ms.jit if compiled else (lambda function: function)
-    run_whole, run_sub_step, run_update = jit(whole), jit(sub_step), jit(update_and_average)
+        Args:
+            loss: ``loss(outputs of the network, *rest) -> (total, *losses)``; ``total`` is differentiated.
+        """
+        scaled = self._scaled(loss, is_first=True)
+        return _without_total(make_gradient(network, scaled, optimizer.parameters, self.memory))
 
-    def step(sub_batches: list[tuple[Tensor, ...]]) -> dict[str, Tensor]:
-        if len(sub_batches) == 1:
-            losses, state = run_whole(*sub_batches[0])
+    def gradient_of(self, loss: Callable, optimizer: nn.Cell, *, is_first: bool = False) -> Gradient:
+        """The same of any ``loss(*tensors) -> (total, *losses)``; ``is_first``: of the optimizer with a loss scale."""
+        scaled = self._scaled(loss, is_first)
+        return _without_total(ms.value_and_grad(scaled, None, optimizer.parameters, has_aux=True))
+
+    def step(
+        self,
+        names: tuple[str, ...],
+        sub_step: SubStep,
+        optimizers: tuple[nn.Cell, ...],
+        after_update: Callable[[], Tensor] | None = None,
+    ) -> Step:
+        """Returns ``step(sub_batches) -> {name: scalar}``, with the names of ``LossScale`` too when there is one.
+
+        With one sub-iteration all of it is one graph; otherwise gradients are added between the graphs.
+
+        Args:
+            names: of the losses that ``sub_step`` returns.
+            sub_step: batch -> (losses, gradients of every optimizer, as ``gradient`` gives them).
+            after_update: called after the weights have changed, e.g. to let a teacher follow them; must return a
+                Tensor, or a graph would leave it out.
+        """
+        update, average = self._make_update(optimizers, after_update), self.average
+        all_names = (*names, *(self.loss_scale.NAMES if self.loss_scale is not None else ()))
+
+        def whole(*batch):
+            losses, gradients = sub_step(*batch)
+            return average(losses), update(gradients)
+
+        def update_and_average(gradients, losses):  # one graph: MindSpore does not run one whose result is ()
+            state = update(gradients)
+            return average(losses), state
+
+        run_whole, run_sub_step, run_update = self.jit(whole), self.jit(sub_step), self.jit(update_and_average)
+
+        def step(sub_batches: list[tuple[Tensor, ...]]) -> dict[str, Tensor]:
+            if len(sub_batches) == 1:
+                losses, state = run_whole(*sub_batches[0])
+                return dict(zip(all_names, (*losses, *state), strict=True))
+            sums = losses = None
+            for batch in sub_batches:
+                values, gradients = run_sub_step(*batch)
+                sums = gradients if sums is None else _add(sums, gradients)
+                losses = values if losses is None else tuple(a + b for a, b in zip(losses, values, strict=True))
+            means = tuple(value / len(sub_batches) for value in losses)
+            # Not mutable they would be constants, and compiled in every iteration.
+            losses, state = run_update(ms.mutable(sums), ms.mutable(means))
             return dict(zip(all_names, (*losses, *state), strict=True))
-        sums = losses = None
-        for batch in sub_batches:
-            values, gradients = run_sub_step(*batch)
-            sums = gradients if sums is None else _add(sums, gradients)
-            losses = values if losses is None else tuple(a + b for a, b in zip(losses, values, strict=True))
-        means = tuple(value / len(sub_batches) for value in losses)
-        losses, state = run_update(ms.mutable(sums), ms.mutable(means))  # else constants: compiled in every iteration
-        return dict(zip(all_names, (*losses, *state), strict=True))
 
-    return step
+        return step
 
+    def jit(self, function: Callable) -> Callable:
+        """The function, compiled at its first call where this engine compiles."""
+        return jit(function, self.compiled)
 
-def scaled(loss_scale: LossScale | None) -> Callable[[Tensor], Tensor]:
-    """What a step multiplies its network's loss by."""
-    return _unchanged if loss_scale is None else loss_scale
+    def _scaled(self, loss: Callable, is_first: bool) -> Callable:
+        iter_size = self.iter_size
+        scale = self.loss_scale if is_first and self.loss_scale is not None else _unchanged
+
+        def scaled(*arguments):
+            results = loss(*arguments)
+            return (scale(results[0] / iter_size), *results[1:])
+
+        return scaled
+
+    def _make_update(self, optimizers: tuple[nn.Cell, ...], after_update: Callable[[], Tensor] | None):
+        """``update(gradients of every optimizer) -> values of LossScale.NAMES``, none without a loss scale."""
+        limits = (self.clip_norm, *[0.0] * (len(optimizers) - 1))
+        reducers = tuple(
+            [_reducer(one.parameters, self.ranks, limit) for one, limit in zip(optimizers, limits, strict=True)]
+        )
+        loss_scale = self.loss_scale
+
+        @no_inline  # reads the weights too, and of what one graph reads in two states MindSpore keeps a copy
+        def apply(gradients):
+            # Their rates, which nobody needs: without a result all of it would be left out.
+            return tuple([optimizers[i](gradients[i]) for i in range(len(optimizers))])
+
+        def finish(gradients):
+            rates = apply(gradients)
+            return rates if after_update is None else ops.depend(after_update(), rates)
+
+        def reduce(gradients):
+            return tuple([reducers[i](gradients[i]) for i in range(len(reducers))])
+
+        def update(gradients):
+            finish(reduce(gradients))
+            return ()
+
+        def update_scaled(gradients):
+            # After the average over processes all of them see an overflow anywhere, and decide alike.
+            gradients = reduce((loss_scale.unscale(gradients[0]), *gradients[1:]))
+            flat = ()
+            for part in gradients:
+                flat = flat + part
+            is_finite = amp.all_finite(flat)
+            if is_finite:
+                finish(gradients)
+            return loss_scale.adjust(is_finite)
+
+        return update if loss_scale is None else update_scaled
 
 
 class AverageOverProcesses(nn.Cell):
@@ -84,33 +187,29 @@ class AverageOverProcesses(nn.Cell):
         return tuple([means[i] for i in range(len(values))])
 
 
-def _make_update(optimizers: tuple[nn.Cell, ...], reducers: tuple[Callable, ...], loss_scale: LossScale | None):
-    """``update(gradients of every optimizer) -> values of LossScale.NAMES``, none without a loss scale."""
+def jit(function: Callable, compiled: bool) -> Callable:
+    """The function, compiled at its first call when ``compiled``; it then keeps the modes that networks had there."""
+    return ms.jit(function) if compiled else function
 
-    @no_inline  # reads the weights too, and of what one graph reads in two states MindSpore keeps a copy
-    def apply(gradients):
-        # Their rates, which nobody needs: without a result all of it would be left out.
-        return tuple([optimizers[i](gradients[i]) for i in range(len(optimizers))])
 
-    def reduce(gradients):
-        return tuple([reducers[i](gradients[i]) for i in range(len(reducers))])
+def _reducer(parameters, ranks: int, clip_norm: float) -> Callable:
+    """Averages gradients over all processes and limits their common norm."""
+    average = nn.DistributedGradReducer(parameters, mean=True, degree=ranks) if ranks > 1 else _unchanged
+    if not clip_norm:
+        return average
 
-    def update(gradients):
-        apply(reduce(gradients))
-        return ()
+    def average_and_clip(gradients):
+        return clip_by_norm(average(gradients), clip_norm)
 
-    def update_scaled(gradients):
-        # After the average over processes all of them see an overflow anywhere, and decide alike.
-        gradients = reduce((loss_scale.unscale(gradients[0]), *gradients[1:]))
-        flat = ()
-        for part in gradients:
-            flat = flat + part
-        is_finite = amp.all_finite(flat)
-        if is_finite:
-            apply(gradients)
-        return loss_scale.adjust(is_finite)
+    return average_and_clip
 
-    return update if loss_scale is None else update_scaled
+
+def _without_total(gradient: Callable) -> Gradient:
+    def of_losses(*arguments):
+        results, gradients = gradient(*arguments)
+        return results[1:], gradients
+
+    return of_losses
 
 
 def _unchanged(value):

@@ -1,8 +1,7 @@
 """Complete snapshots: every weight, every optimizer's state, and where the run stands.
 
-A snapshot NAME is NAME.ckpt (generator), NAME_D1.ckpt, NAME_D2.ckpt and, written last, NAME_state.safetensors, which
-holds the optimizers' state and the checksums of the others. It counts only when all of that is there and agrees, so a
-run may be killed while it writes.
+The state (see ``model_utils.snapshot_names``), written last, holds the optimizers' state and the checksums of the
+weight files. A snapshot counts only when all of that is there and agrees, so a run may be killed while it writes.
 """
 
 import json
@@ -15,9 +14,9 @@ from mindspore import nn
 from safetensors import SafetensorError, safe_open
 
 from model_utils.errors import UserError
+from model_utils.snapshot_names import iteration_of, list_snapshots, partner_of, state_of
 from src.checkpoint.weights import load_weights, save_weights, write_arrays
 
-STATE_END = "_state.safetensors"
 MAY_DIFFER = "loss_scale."  # its state is there at some levels of precision only, which may change between runs
 
 
@@ -34,7 +33,8 @@ def save_snapshot(
     Raises:
         UserError: the folder cannot be written or is full; older snapshots stay.
     """
-    files = _weight_files(folder / f"{name}.ckpt", networks)
+    first = folder / f"{name}.ckpt"
+    files = _weight_files(first, networks)
     for key, path in files.items():
         save_weights(path, networks[key])
     metadata = {
@@ -42,8 +42,8 @@ def save_snapshot(
         "checksums": json.dumps({path.name: checksum(path) for path in files.values()}),
     }
     arrays = {key: parameter.asnumpy() for key, parameter in _own_parameters(networks, optimizers).items()}
-    write_arrays(folder / f"{name}{STATE_END}", arrays, metadata)
-    return next(iter(files.values()))
+    write_arrays(state_of(first), arrays, metadata)
+    return first
 
 
 def load_snapshot(path: Path, networks: dict[str, nn.Cell], optimizers: dict[str, nn.Cell]) -> dict:
@@ -52,7 +52,7 @@ def load_snapshot(path: Path, networks: dict[str, nn.Cell], optimizers: dict[str
     Raises:
         UserError: the snapshot is incomplete, damaged or of other networks.
     """
-    state_path = _state_path(path)
+    state_path = state_of(path)
     if not is_complete(path):
         raise UserError(f"snapshot {path}: incomplete, {state_path.name} or a file that it names is missing or damaged")
     parameters = _own_parameters(networks, optimizers)
@@ -75,41 +75,27 @@ def load_snapshot(path: Path, networks: dict[str, nn.Cell], optimizers: dict[str
 
 def latest_snapshot(folder: Path) -> Path | None:
     """The newest complete snapshot in ``folder``, by iteration; None when there is none."""
-    return next((path for path in reversed(_snapshots(folder)) if is_complete(path)), None)
+    return next((path for path in reversed(list_snapshots(folder)) if is_complete(path)), None)
 
 
 def complete_snapshots(folder: Path) -> list[tuple[int, Path]]:
     """(iteration, path of the first weights) of every complete snapshot, oldest first."""
-    return [(_iteration(path), path) for path in _snapshots(folder) if is_complete(path)]
-
-
-def _snapshots(folder: Path) -> list[Path]:
-    paths = [path.with_name(path.name.replace(STATE_END, ".ckpt")) for path in folder.glob(f"*_*{STATE_END}")]
-    return sorted(paths, key=_iteration)
+    return [(iteration_of(path), path) for path in list_snapshots(folder) if is_complete(path)]
 
 
 def is_complete(path: Path) -> bool:
     """Whether the state file is there and every weight file has the content that it names."""
     try:
-        with safe_open(_state_path(path), "np") as file:
+        with safe_open(state_of(path), "np") as file:
             checksums = json.loads(file.metadata()["checksums"])
         return all(checksum(path.with_name(name)) == value for name, value in checksums.items())
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return False
 
 
-def _iteration(path: Path) -> int:
-    number = path.stem.rpartition("_")[2]
-    return int(number) if number.isdigit() else -1
-
-
-def _state_path(path: Path) -> Path:
-    return path.with_name(f"{path.stem}{STATE_END}")
-
-
 def _weight_files(path: Path, networks: dict[str, nn.Cell]) -> dict[str, Path]:
     first, *others = networks
-    return {first: path, **{key: path.with_name(f"{path.stem}_{key}.ckpt") for key in others}}
+    return {first: path, **{key: partner_of(path, key) for key in others}}
 
 
 def _own_parameters(networks: dict[str, nn.Cell], optimizers: dict[str, nn.Cell]) -> dict[str, ms.Parameter]:

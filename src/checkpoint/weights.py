@@ -96,6 +96,13 @@ def load_weights(network: nn.Cell, path: str | Path, may_miss: tuple[str, ...] =
     return Report(path, len(found), missing, left_out, is_initial)
 
 
+def restored(network: nn.Cell, path: str) -> nn.Cell:
+    """``network`` with the weights of a file, whose report is printed; unchanged when ``path`` is empty."""
+    if path:
+        print(load_weights(network, Path(path)), flush=True)
+    return network
+
+
 def original_name(name: str) -> str:
     """This project's parameter name -> the originals' (PyTorch's)."""
     for ours, theirs in NORM_ENDINGS.items():

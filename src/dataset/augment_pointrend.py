@@ -9,19 +9,25 @@ import numpy as np
 from PIL import Image
 
 from src.dataset.labels import IGNORE
+from src.dataset.pixels import Pixels, Size
 from src.dataset.samples import Sample
-from src.dataset.transforms import Size, load_label, read_bgr
+from src.dataset.transforms import load_label, read_bgr
 
-MEAN_BGR = np.array([103.53, 116.28, 123.675], np.float32)
 LONGEST = 4096  # no image becomes longer than this
 TRIES = 10  # crops that are looked at; the last is taken as it is
 MOST = 0.75  # share of a crop that one class must stay below
 
 
 def load_training_sample(
-    sample: Sample, rng: np.random.Generator, *, short_sides: tuple[int, ...], crop: Size, draws: int
+    sample: Sample,
+    rng: np.random.Generator,
+    *,
+    pixels: Pixels,
+    short_sides: tuple[int, ...],
+    crop: Size,
+    draws: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Files -> image (3, *crop) float32 minus mean, label (*crop) int32, and (draws, 2) float32 in [0, 1).
+    """Files -> image (3, *crop) float32, label (*crop) int32, and (draws, 2) float32 in [0, 1).
 
     Scenes smaller than the crop are filled up at the right and the bottom with the mean colour and 255.
 
@@ -39,12 +45,7 @@ def load_training_sample(
     if rng.random() < 0.5:
         image, label = image[:, ::-1], label[:, ::-1]
     points = rng.random((draws, 2), np.float32)
-    return fill_up(to_input(image), crop, 0.0), fill_up(label, crop, IGNORE).astype(np.int32), points
-
-
-def to_pointrend_input(bgr: np.ndarray, size: Size) -> np.ndarray:
-    """(H, W, 3) uint8 BGR -> (3, *size) float32, bilinear when it has another size, mean subtracted."""
-    return to_input(resized_part(bgr, size, (0, 0), size))
+    return fill_up(pixels.normalize(image), crop, 0.0), fill_up(label, crop, IGNORE).astype(np.int32), points
 
 
 def resized_size(size: Size, short_side: int, longest: int = LONGEST) -> Size:
@@ -124,11 +125,6 @@ def change_hue(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
     hsv[:, :, 0] = (hsv[:, :, 0].astype(np.int32) + rng.integers(-18, 19)) % 180
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
-
-
-def to_input(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 BGR -> (3, H, W) float32, mean subtracted."""
-    return np.ascontiguousarray((image - MEAN_BGR).transpose(2, 0, 1))
 
 
 def fill_up(values: np.ndarray, size: Size, value: float) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""From a Config to its two data sets, source and target, and the classes that are told apart."""
+"""From a Config to the data of a run, opened once: its two data sets, the classes, and the images of every part."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from model_utils.config import Config
@@ -8,6 +9,7 @@ from model_utils.errors import UserError
 from src.dataset.description import Description, list_samples, load_description
 from src.dataset.labels import Classes, make_classes
 from src.dataset.samples import Sample
+from src.intrada.folder import EASY, HARD, list_pseudo_labels
 
 
 @dataclass(frozen=True)
@@ -27,43 +29,89 @@ class Domain:
         return list_samples(self.description, self.root, split, list_file, **options)
 
 
-def source_of(config: Config) -> Domain:
-    """The labelled domain, e.g. GTA5."""
-    description = load_description(config.source_dataset, "source_dataset")
-    root = Path(config.data_dir or Path(config.data_path) / description.folder)
-    return Domain(description, root, "data_dir", classes_of(config).names)
+class Data:
+    """The data of a configuration. Descriptions are read once, and every part is listed once, when it is asked for.
 
-
-def target_of(config: Config) -> Domain:
-    """The domain that is adapted to and evaluated on, e.g. Cityscapes."""
-    description = load_description(config.target_dataset, "target_dataset")
-    root = Path(config.data_dir_target or Path(config.data_path) / description.folder)
-    return Domain(description, root, "data_dir_target", classes_of(config).names)
-
-
-def classes_of(config: Config) -> Classes:
-    """The classes of the key ``classes`` or, when it is empty, those that both data sets know, in the source's order.
-
-    A target without labels knows all of them. Where it is the only labelled domain, they are the target's own.
+    ``source`` is the labelled domain, e.g. GTA5; ``target`` the one that is adapted to and evaluated on, e.g.
+    Cityscapes; ``classes`` are those that are told apart, see ``common_classes``.
 
     Raises:
-        UserError: a class that a data set does not know, no common class, or another number than ``num_classes``.
+        UserError: a description or the classes are wrong.
     """
-    used = [load_description(config.target_dataset, "target_dataset")]
-    if config.method != "supervised" or config.labelled_domain == "source":
-        used = [load_description(config.source_dataset, "source_dataset"), *(used if used[0].labels else [])]
+
+    def __init__(self, config: Config):
+        self._config = config
+        self.has_source = config.two_domains or config.labelled_domain == "source"
+        source = load_description(config.source_dataset, "source_dataset")
+        target = load_description(config.target_dataset, "target_dataset")
+        used = [source, *([target] if target.labels else [])] if self.has_source else [target]
+        self.classes = common_classes(used, config.classes, config.num_classes)
+        self.source = self._domain(source, config.data_dir, "data_dir")
+        self.target = self._domain(target, config.data_dir_target, "data_dir_target")
+
+    def _domain(self, description: Description, folder: str, key: str) -> Domain:
+        root = Path(folder or Path(self._config.data_path) / description.folder)
+        return Domain(description, root, key, self.classes.names)
+
+    @cached_property
+    def labelled(self) -> list[Sample]:
+        """What a network is supervised with: one domain, or a ranking's easy split with its pseudo labels."""
+        config = self._config
+        if config.two_domains and config.ranking_dir:
+            ranking = Path(config.ranking_dir)
+            easy = self.target.samples(config.set, ranking / EASY, with_labels=False)
+            return list_pseudo_labels(ranking, easy)
+        if self.has_source:
+            return self.source.samples(config.source_set, _path(config.data_list), on_missing=config.on_missing)
+        return self.target.samples(config.set, _path(config.data_list_target), on_missing=config.on_missing)
+
+    @property
+    def are_pseudo_labels(self) -> bool:
+        """Whether the labels of ``labelled`` are predictions, which have the network's input size."""
+        return bool(self._config.two_domains and self._config.ranking_dir)
+
+    @cached_property
+    def unlabelled(self) -> list[Sample]:
+        """The target's training images, or a ranking's hard split; their labels are not looked at."""
+        config = self._config
+        names = Path(config.ranking_dir) / HARD if config.ranking_dir else _path(config.data_list_target)
+        return self.target.samples(config.set, names, with_labels=False)
+
+    @cached_property
+    def evaluated(self) -> list[Sample]:
+        """The split that is evaluated, with its labels."""
+        return self.target.samples(self._config.eval_set, on_missing=self._config.on_missing)
+
+    @property
+    def can_be_evaluated(self) -> bool:
+        """Whether there is a split with labels."""
+        return bool(self.target.description.labels) and self.target.root.is_dir()
+
+
+def common_classes(used: list[Description], wanted: str, count: int) -> Classes:
+    """The classes of the key ``classes`` or, when it is empty, those that all ``used`` data sets know, in order.
+
+    The first data set gives the order. A target without labels knows all classes and is not among ``used``.
+
+    Raises:
+        UserError: a class that a data set does not know, no common class, or another number than ``count``.
+    """
     first, sets = used[0], list(dict.fromkeys(description.name for description in used))
-    names = list(dict.fromkeys(name.strip() for name in config.classes.split(",") if name.strip()))
+    names = list(dict.fromkeys(name.strip() for name in wanted.split(",") if name.strip()))
     for description in used if names else []:
         for name in names:
             if name not in description.classes:
                 raise UserError(f"classes: {description.name} has no '{name}' ({', '.join(description.classes)})")
     names = names or [name for name in first.classes if all(name in description.classes for description in used)]
-    if len(names) != config.num_classes:
+    if len(names) != count:
         have = f"{' and '.join(sets)} {'share' if len(sets) > 1 else 'has'}"
         raise UserError(
-            f"num_classes: is {config.num_classes}, but {have} {len(names)} classes ({', '.join(names)}); "
+            f"num_classes: is {count}, but {have} {len(names)} classes ({', '.join(names)}); "
             f"give --num_classes {len(names)}, or choose other data sets or --classes"
         )
     colors = {name: color for description in used[::-1] for name, color in description.colors.items()}
     return make_classes(names, colors, first.mean_without)
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None

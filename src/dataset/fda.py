@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from src.dataset.pixels import Size, resize
 from src.dataset.samples import Sample
-from src.dataset.transforms import Size, read_bgr, resize_bicubic
+from src.dataset.transforms import read_bgr
 
 
 def transfer_style(source: np.ndarray, target: np.ndarray, beta: float) -> np.ndarray:
@@ -29,11 +30,11 @@ def transfer_style(source: np.ndarray, target: np.ndarray, beta: float) -> np.nd
 
 
 def make_fda(targets: list[Sample], size: Size, beta: float) -> Callable:
-    """An augmentation for ``create_stream``: resizes image and label and gives the image a random target's style."""
+    """An augmentation for ``pair_loader``: resizes image and label and gives the image a random target's style."""
 
     def augment(image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         style = read_bgr(targets[int(rng.integers(len(targets)))].image)
-        mixed = transfer_style(resize_bicubic(image, size), resize_bicubic(style, size), beta)
+        mixed = transfer_style(resize(image, size), resize(style, size), beta)
         return mixed, np.asarray(Image.fromarray(label).resize(size[::-1], Image.Resampling.NEAREST))
 
     return augment

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -16,16 +17,47 @@ import mindspore.dataset as minddata
 import numpy as np
 
 from model_utils.errors import UserError, patience
+from src.dataset.pixels import Pixels, Size
 from src.dataset.samples import Sample
-from src.dataset.transforms import Size, load_label, read_bgr, to_network_input
+from src.dataset.transforms import load_label, read_bgr
 
 # image (H, W, 3) bytes, label (H, W), random numbers -> the same, of the size that the stream delivers
 Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
-Load = Callable[[Sample, np.random.Generator], tuple[np.ndarray, ...]]
-ToInput = Callable[[np.ndarray, Size], np.ndarray]  # BGR bytes (H, W, 3), size -> network input (3, *size)
 
 PREFETCH = 4  # evaluation images decoded ahead
 STUCK = 600.0  # seconds without a batch or an image after which the program ends and names what it was reading
+
+
+@dataclass(frozen=True)
+class Loader:
+    """How a training sample is read: ``load(sample, random numbers)`` -> arrays, called ``names``."""
+
+    load: Callable[[Sample, np.random.Generator], tuple[np.ndarray, ...]]
+    names: tuple[str, ...]
+
+
+def image_loader(pixels: Pixels, size: Size) -> Loader:
+    """(image (3, *size) float32,), resized."""
+    return Loader(lambda sample, rng: (pixels.prepare(read_bgr(sample.image), size),), ("image",))
+
+
+def pair_loader(pixels: Pixels, size: Size, *, augment: Augment | None = None, same_size: bool = True) -> Loader:
+    """(image (3, *size) float32, label (*size) int32).
+
+    Args:
+        augment: changes images and labels and brings them to ``size``; without it they are resized.
+        same_size: a label file must have its image's size.
+    """
+
+    def load(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        image = read_bgr(sample.image)
+        expected = image.shape[:2] if same_size else None
+        label = load_label(sample.label, None if augment else size, sample.table, image_size=expected)
+        if augment:
+            image, label = augment(image, label, rng)
+        return pixels.prepare(image, size), label.astype(np.int32)
+
+    return Loader(load, ("image", "label"))
 
 
 class SampleOrder:
@@ -122,86 +154,70 @@ def _stuck(files: Iterable[Path]) -> str:
 
 def create_stream(
     samples: list[Sample],
-    size: Size,
+    loader: Loader,
     batch_size: int,
     *,
     batches: int,
-    with_label: bool,
     seed: int,
     start: int = 0,
     rank: int = 0,
     ranks: int = 1,
     workers: int = 2,
     on_broken: str = "fail",
-    same_size: bool = True,
-    to_input: ToInput = to_network_input,
-    augment: Augment | None = None,
-    load: Load | None = None,
-    names: tuple[str, ...] = (),
 ) -> Stream:
     """Batches ``start`` to ``batches - 1`` of this rank's endless shuffled sequence, decoded ahead by threads.
 
     Threads suffice because decoding and resizing release Python's lock.
 
     Args:
-        size: (height, width) of the delivered images and labels.
         on_broken: ``fail`` raises a damaged file's UserError; ``skip`` takes the next sample instead.
-        same_size: a label file must have its image's size.
-        to_input: makes a network's input of an image.
-        augment: changes images and labels and brings them to ``size``; without it they are resized.
-        load: makes arrays, called ``names``, of a sample in its own way; ``size``, ``with_label``, ``to_input`` and
-            ``augment`` then mean nothing.
 
     Returns:
-        Iterator of (image (N, 3, H, W) float32, label (N, H, W) int32), or of (image,) without labels.
+        Iterator of what ``loader`` makes of the samples, each array with an axis for the batch in front.
 
     Raises:
         UserError: from ``next``; a file is damaged, the label does not fit, ...
     """
-
-    def load_resized(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        image = read_bgr(sample.image)
-        if not with_label:
-            return (to_input(image, size),)
-        expected = image.shape[:2] if same_size else None
-        label = load_label(sample.label, None if augment else size, sample.table, image_size=expected)
-        if augment:
-            image, label = augment(image, label, rng)
-        return to_input(image, size), label.astype(np.int32)
-
     length = (batches - start) * batch_size
-    source = _Source(samples, load or load_resized, seed, start * batch_size, rank, ranks, length, on_broken)
-    if load is None:
-        names = ("image", "label") if with_label else ("image",)
-    return Stream(source, list(names), batch_size, workers)
+    source = _Source(samples, loader.load, seed, start * batch_size, rank, ranks, length, on_broken)
+    return Stream(source, list(loader.names), batch_size, workers)
+
+
+@dataclass(frozen=True)
+class EvalItem:
+    """An image that is evaluated: as it was decoded, (H, W, 3) uint8 BGR; as network input (1, 3, h, w) float32; and
+    its label (H, W) uint8 trainIds at its own size, or None."""
+
+    sample: Sample
+    bgr: np.ndarray
+    image: np.ndarray
+    label: np.ndarray | None
 
 
 class EvalDataset:
-    """(sample, image (1, 3, H, W) float32, label (H, W) uint8 trainIds at its own size or None), in order.
+    """``EvalItem`` of every sample, in order.
 
     Can be iterated several times; the next images are decoded while one is in use.
     """
 
-    def __init__(self, samples: list[Sample], size: Size, to_input: ToInput = to_network_input):
-        self.samples, self._size, self._to_input = samples, size, to_input
+    def __init__(self, samples: list[Sample], size: Size, pixels: Pixels):
+        self.samples, self._size, self._pixels = samples, size, pixels
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __iter__(self) -> Iterator[tuple[Sample, np.ndarray, np.ndarray | None]]:
+    def __iter__(self) -> Iterator[EvalItem]:
         with ThreadPoolExecutor(2) as pool:
-            ahead = [pool.submit(self._load, sample) for sample in self.samples[:PREFETCH]]
+            ahead = [pool.submit(self.load, sample) for sample in self.samples[:PREFETCH]]
             for number in range(len(self.samples)):
                 with patience(STUCK, partial(_stuck, [self.samples[number].image])):
                     ready = ahead.pop(0).result()
                 yield ready
                 if number + PREFETCH < len(self.samples):
-                    ahead.append(pool.submit(self._load, self.samples[number + PREFETCH]))
+                    ahead.append(pool.submit(self.load, self.samples[number + PREFETCH]))
 
-    def _load(self, sample: Sample) -> tuple[Sample, np.ndarray, np.ndarray | None]:
+    def load(self, sample: Sample) -> EvalItem:
+        """Reads one sample."""
         label = load_label(sample.label, table=sample.table) if sample.label else None
-        return sample, self.load_image(sample), label
-
-    def load_image(self, sample: Sample) -> np.ndarray:
-        """(1, 3, H, W) float32"""
-        return self._to_input(read_bgr(sample.image), self._size)[None]
+        bgr = read_bgr(sample.image)
+        return EvalItem(sample, bgr, self._pixels.prepare(bgr, self._size)[None], label)

@@ -1,8 +1,4 @@
-"""Files to network inputs, pixel for pixel as the originals do it with Pillow.
-
-Images: bicubic (Pillow's, antialiased) -> float32 (3, H, W), as BGR minus mean, or as RGB with ImageNet's mean 0 and
-deviation 1. Labels: nearest (pixel centres).
-"""
+"""Files to pixels and trainIds. Labels are resized by the nearest pixel (centres), as Pillow does."""
 
 from pathlib import Path
 
@@ -12,13 +8,8 @@ from PIL import Image
 
 from model_utils.errors import UserError
 from src.dataset.labels import TRAIN_ID, UNKNOWN
+from src.dataset.pixels import Size
 
-MEAN_BGR = np.array([104.00698793, 116.66876762, 122.67891434], np.float32)
-# ImageNet's statistics of RGB in 0..1, for networks whose trunk was trained by PyTorch's conventions.
-MEAN_RGB = np.array([0.485, 0.456, 0.406], np.float32)
-DEVIATION_RGB = np.array([0.229, 0.224, 0.225], np.float32)
-NORMALIZED = (np.arange(256, dtype=np.float32)[:, None] / 255 - MEAN_RGB) / DEVIATION_RGB  # (256, 3): byte -> input
-Size = tuple[int, int]  # (height, width)
 ID_VALUES, WIDE_VALUES, COLOR_VALUES = 256, 65536, 1 << 24  # lengths of label tables, see load_label
 
 
@@ -46,36 +37,6 @@ def _is_whole(data: np.ndarray) -> bool:
         content = data.tobytes()
         return content.rfind(b"\xff\xd9") > content.rfind(b"\xff\xda")
     return True
-
-
-def resize_bicubic(image: np.ndarray, size: Size) -> np.ndarray:
-    """(H, W, 3) uint8 -> (*size, 3) uint8. Pillow treats the channels alike, so their order does not matter."""
-    if image.shape[:2] == size:
-        return image
-    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))
-
-
-def to_network_input(bgr: np.ndarray, size: Size) -> np.ndarray:
-    """(H, W, 3) uint8 BGR -> (3, *size) float32, mean subtracted."""
-    bgr = resize_bicubic(bgr, size)
-    output = np.empty((3, *size), np.float32)
-    for channel in range(3):
-        np.subtract(bgr[:, :, channel], MEAN_BGR[channel], out=output[channel])
-    return output
-
-
-def to_normalized_rgb(bgr: np.ndarray, size: Size) -> np.ndarray:
-    """(H, W, 3) uint8 BGR -> (3, *size) float32 RGB, normalised with ImageNet's statistics."""
-    bgr = resize_bicubic(bgr, size)
-    output = np.empty((3, *size), np.float32)
-    for channel in range(3):
-        np.take(NORMALIZED[:, channel], bgr[:, :, 2 - channel], out=output[channel])
-    return output
-
-
-def load_image(path: Path, size: Size) -> np.ndarray:
-    """File -> network input (3, *size) float32. Raises UserError for a damaged file."""
-    return to_network_input(read_bgr(path), size)
 
 
 def load_label(

@@ -1,31 +1,31 @@
 """What eval_adv.py can do with a checkpoint: score it, score all snapshots of its run, rank target images, time it."""
 
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-from mindspore import nn
 from tqdm import tqdm
 
 from model_utils.config import Config
 from model_utils.device_adapter import Device, wait_for_all
 from model_utils.errors import UserError
 from model_utils.files import read_json, write_json, write_text
+from src.checkpoint import restored
 from src.checkpoint.snapshot import checksum, complete_snapshots
-from src.dataset.augment_pointrend import to_pointrend_input
-from src.dataset.domains import classes_of
+from src.dataset.domains import Data
 from src.dataset.labels import CLASS_NAMES, Classes
+from src.dataset.loader import EvalDataset
+from src.dataset.samples import Sample
 from src.evaluation.boundary import BoundaryScore
 from src.evaluation.metrics import format_table, write_scores
-from src.evaluation.refinement import RefinementReport
 from src.evaluation.result_folder import ResultFolder
-from src.evaluation.score import Ensemble, Result, evaluate, make_predictor
+from src.evaluation.score import Ensemble, Predict, Result, evaluate, make_predictor
 from src.evaluation.speed import format_speed, measure_speed
 from src.intrada.ranking import describe_model, finish_ranking, open_ranking, score_images, scored
+from src.models.network import Network
 from src.pictures.plots import plot_confusion, plot_snapshots
-from src.training.build import build_network, restored
-from src.training.streams import eval_dataset, images_of, list_target
+from src.recipes import recipe_of
+from src.training.build import build_network
 
 
 def score(config: Config, device: Device) -> None:
@@ -33,31 +33,31 @@ def score(config: Config, device: Device) -> None:
 
     Every process predicts its share of the images; the first one adds the counts of all.
     """
-    if config.network == "pointrend" and not all(config.output_size):
-        raise UserError("output_size: PointRend's report needs one size for all images; give e.g. 2048,1024")
-    if device.ranks > 1 and (config.network == "pointrend" or config.boundary_width):
-        raise UserError("boundary_width and PointRend's report need all images in one process; use one device")
-    network = _network(config)
-    classes, dataset = classes_of(config), eval_dataset(config)
+    recipe, data = recipe_of(config), Data(config)
+    recipe.check_evaluation(config, device)
+    if device.ranks > 1 and config.boundary_width:
+        raise UserError("boundary_width: needs all images in one process; use one device")
+    network, classes = _network(config), data.classes
+    dataset = eval_dataset(config, data.evaluated, network)
     numbers = range(device.rank, len(dataset), device.ranks)
     dataset.samples = [dataset.samples[i] for i in numbers]
     folder = ResultFolder(Path(config.result_dir), config.max_pictures, classes)
     boundary = BoundaryScore(config.num_classes, config.boundary_width)
-    refinement = _refinement_report(config, network) if config.network == "pointrend" else None
+    report = None if config.ensemble_with else recipe.report(config)  # a mean of two networks has no details
 
-    def each(number, sample, label, guess):
-        folder.add(numbers[number], sample, label, guess)
-        if config.boundary_width and label is not None:
-            boundary.add(label, guess)
-        if refinement:
-            refinement.add(number, sample, label, guess)
+    def each(number, item, prediction):
+        folder.add(numbers[number], item, prediction.train_ids)
+        if config.boundary_width and item.label is not None:
+            boundary.add(item.label, prediction.train_ids)
+        if report:
+            report.add(number, item, prediction)
 
     progress = tqdm(dataset, desc="evaluation", unit="image")
     result = evaluate(network, _predictor(config, network), progress, config.num_classes, each, config.valid_batch_size)
     more = {} if device.ranks > 1 else result.running.as_dict()
     if device.ranks > 1 and not _collect(device, result, folder):
         return
-    found = refinement.scores() if refinement else {}
+    found = report.scores() if report else {}
     if config.boundary_width:
         found = {"boundary_width": boundary.width, "boundary_miou": 100 * boundary.confusion.mean_iou(), **found}
     extra = {"checkpoint": config.restore_from, "mean_entropy": result.mean_entropy, **more, **found}
@@ -66,7 +66,7 @@ def score(config: Config, device: Device) -> None:
     extra["colors"] = {name: classes.palette[k].tolist() for k, name in enumerate(classes.names)}
     write_scores(folder.root, result.confusion, classes.names, {**extra, "images": folder.images})
     plot_confusion(result.confusion.counts, classes.names, folder.root / "confusion.png")
-    _print_scores(config, classes, result, more, found)
+    _print_scores(config, classes, result, more if recipe.RUNNING_SCORE else {}, found)
     print(f"written to {folder.root}")
 
 
@@ -102,9 +102,8 @@ def score_snapshots(config: Config, device: Device) -> None:
     cache = root / "snapshots.json"
     known = read_json(cache)
     setting = {"output_size": config.output_size, "flip": config.flip, "scales": config.scales, "set": config.eval_set}
-    classes_of(config)
-    network = build_network(config)
-    predict, dataset = _predictor(config, network), eval_dataset(config)
+    data, network = Data(config), build_network(config)
+    predict, dataset = _predictor(config, network), eval_dataset(config, data.evaluated, network)
     rows = []
     for iteration, path in snapshots:
         key = json.dumps([path.name, checksum(path), setting])
@@ -131,12 +130,12 @@ def score_snapshots(config: Config, device: Device) -> None:
 def rank(config: Config, device: Device) -> None:
     """Ranks the target's training images by entropy into ``result_dir``; every process takes its share."""
     checkpoint, folder = Path(config.restore_from), Path(config.result_dir)
-    classes, network = classes_of(config), _network(config)
+    data, network = Data(config), _network(config)
+    classes, samples = data.classes, data.unlabelled
     if config.normalize_rare and list(classes.names) != CLASS_NAMES:
         raise UserError("normalize_rare: knows the rare ones of Cityscapes' 19 classes only; leave it away")
     options = {key: getattr(config, key) for key in ("network", "num_classes", "aspp_branches")}
     model = describe_model(checkpoint, config.input_size_target, options)
-    samples = list_target(config)
     if device.is_first:
         open_ranking(folder, model)
     wait_for_all(device)
@@ -145,7 +144,7 @@ def rank(config: Config, device: Device) -> None:
     if done:
         print(f"{len(done)} of {len(samples)} images were ranked before", flush=True)
     wait_for_all(device)  # before anyone adds to the part files that the others still read
-    images = tqdm(images_of(config, share), desc="ranking", unit="image")
+    images = tqdm(eval_dataset(config, share, network), desc="ranking", unit="image")
     options = {"classes": classes, "rank": device.rank, "compiled": config.mode == "graph"}
     score_images(network, images, folder, config.input_size_target, **options)
     wait_for_all(device)
@@ -160,11 +159,11 @@ def time_phases(config: Config, device: Device) -> None:
     if not all(config.output_size):
         raise UserError("output_size: speed is measured at one size; give e.g. 2048,1024")
     network = _network(config)
-    dataset = eval_dataset(config)
+    dataset = eval_dataset(config, Data(config).evaluated, network)
     (height, width), (rows, columns) = config.input_size_target, config.output_size
     folder = ResultFolder(Path(config.result_dir), 0).root
     options = {"output_size": config.output_size, "images": config.speed_images, "compiled": config.mode == "graph"}
-    speed = measure_speed(network, dataset.load_image, dataset.samples, **options)
+    speed = measure_speed(network, lambda sample: dataset.load(sample).image, dataset.samples, **options)
     print(f"{config.network} on {device.target}, image {width}x{height}, output {columns}x{rows}, batch 1")
     print(format_speed(speed))
     values = {"network": config.network, "device": device.target, "image": [height, width], "output": [rows, columns]}
@@ -175,7 +174,12 @@ def time_phases(config: Config, device: Device) -> None:
 MODES = {"score": score, "snapshots": score_snapshots, "rank": rank, "speed": time_phases}
 
 
-def _network(config: Config) -> nn.Cell:
+def eval_dataset(config: Config, samples: list[Sample], network: Network) -> EvalDataset:
+    """The samples as the network's inputs."""
+    return EvalDataset(samples, config.input_size_target, network.PIXELS)
+
+
+def _network(config: Config) -> Network:
     """The network of ``restore_from``, averaged with that of ``ensemble_with`` if there is one."""
     network = restored(build_network(config), config.restore_from)
     if not config.ensemble_with:
@@ -183,22 +187,9 @@ def _network(config: Config) -> nn.Cell:
     return Ensemble(network, restored(build_network(config), config.ensemble_with), config.ensemble_weight)
 
 
-def _predictor(config: Config, network: nn.Cell):
+def _predictor(config: Config, network: Network) -> Predict:
     return make_predictor(
         network, config.output_size, flip=config.flip, scales=config.scales, compiled=config.mode == "graph"
-    )
-
-
-def _refinement_report(config: Config, network: nn.Cell) -> RefinementReport:
-    return RefinementReport(
-        network,
-        partial(to_pointrend_input, size=config.input_size_target),
-        classes=config.num_classes,
-        output_size=config.output_size,
-        boundary_width=config.boundary_width,
-        folder=Path(config.result_dir) / "points",
-        pictures=config.max_pictures,
-        compiled=config.mode == "graph",
     )
 
 
@@ -210,7 +201,7 @@ def _print_scores(
         value = 100 * result.confusion.mean_iou(classes.part)
         print(f"===> mIoU of {len(classes.part)} classes, without {', '.join(classes.left_out)}: {value:.2f}")
     print(f"pixel accuracy {100 * result.confusion.pixel_accuracy():.2f}, mean entropy {result.mean_entropy:.4f}")
-    if config.network == "icnet" and running:
+    if running:
         print(
             f"mean of running mIoU {running['miou_running_mean']:.2f}, of running pixel accuracy "
             f"{running['pixel_accuracy_running_mean']:.2f} (taken after every {config.valid_batch_size} images, as "

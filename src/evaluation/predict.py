@@ -12,11 +12,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from model_utils.errors import UserError
+from src.backend.step import jit
 from src.dataset.labels import CITYSCAPES, Classes
-from src.dataset.transforms import Size, read_bgr
-from src.export.deploy import Deployment
+from src.dataset.pixels import Pixels, Size
+from src.dataset.transforms import read_bgr
 from src.methods.losses import self_information_view
 from src.models.layers import resize_to
+from src.models.network import Network
 from src.pictures.scenes import heat_map, overlay, save_image, save_prediction, side_by_side
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
@@ -31,17 +33,17 @@ class Predictor:
     """Image -> trainIds and entropy.
 
     Args:
-        to_input: image (H, W, 3) uint8 BGR, size -> network input (3, *size) float32, as in training.
+        pixels: what the network's images look like.
         size: (height, width) that images are resized to for the network.
-        aligned: whether logits are enlarged with aligned corners.
+        aligned: whether logits are upsampled with aligned corners.
     """
 
-    def __init__(self, forward: Forward, to_input: Callable[[np.ndarray, Size], np.ndarray], size: Size, aligned: bool):
-        self._forward, self._to_input, self._size, self._aligned = forward, to_input, size, aligned
+    def __init__(self, forward: Forward, pixels: Pixels, size: Size, aligned: bool):
+        self._forward, self._pixels, self._size, self._aligned = forward, pixels, size, aligned
 
     def prepare(self, bgr: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 BGR -> (1, 3, *size) float32."""
-        return self._to_input(bgr, self._size)[None]
+        return self._pixels.prepare(bgr, self._size)[None]
 
     def predict(self, prepared: np.ndarray, size: Size) -> tuple[np.ndarray, np.ndarray]:
         """trainIds (*size) uint8, and the normalised entropy (H, W) float32 in 0..1 at the network's input size."""
@@ -51,20 +53,22 @@ class Predictor:
         return train_ids, entropy.asnumpy()[0]
 
 
-def checkpoint_forward(network: nn.Cell, compiled: bool) -> Forward:
+def checkpoint_forward(network: Network, compiled: bool) -> Forward:
     """Of a network of ``src.models``."""
     network.set_train(False)
-    which = network.OUTPUTS.index("main")
 
     def logits(image):
-        return network(image)[which]
+        return network.main(image)
 
-    run = ms.jit(logits) if compiled else logits
+    run = jit(logits, compiled)
     return lambda image: run(ms.Tensor(image))
 
 
-def exported_forward(path: Path, deployment: Deployment) -> tuple[Forward, Size | None]:
+def exported_forward(path: Path, outputs: tuple[str, ...]) -> tuple[Forward, Size | None]:
     """Of an ONNX or MINDIR file that ``export.py`` wrote; with the input size that it was made for, if it says so.
+
+    Args:
+        outputs: names of the network's outputs, of which the file has all or one.
 
     Raises:
         UserError: the file cannot be run, or holds labels or takes pixels, which this program makes itself.
@@ -100,8 +104,8 @@ def exported_forward(path: Path, deployment: Deployment) -> tuple[Forward, Size 
             return [output.asnumpy() for output in outputs]
 
     def forward(value: np.ndarray) -> ms.Tensor:
-        outputs = run(value)
-        logits = outputs[deployment.heads.index("main") if len(outputs) > 1 else 0]
+        found = run(value)
+        logits = found[outputs.index("main") if len(found) > 1 else 0]
         if logits.ndim != 4:
             raise UserError(f"{path}: its output is no map of logits; {hint}")
         return ms.Tensor(logits)

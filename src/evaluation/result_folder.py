@@ -11,8 +11,9 @@ from PIL import Image
 
 from model_utils.errors import UserError
 from src.dataset.labels import CITYSCAPES, Classes
-from src.dataset.samples import Sample, flat_name
-from src.dataset.transforms import read_bgr
+from src.dataset.loader import EvalItem
+from src.dataset.pixels import resize
+from src.dataset.samples import flat_name
 from src.pictures.scenes import overlay, save_image, save_prediction, side_by_side
 
 
@@ -29,19 +30,17 @@ class ResultFolder:
         except OSError as error:
             raise UserError(f"result_dir: cannot write to {root} ({error.strerror}); give another folder") from error
 
-    def add(self, number: int, sample: Sample, label: np.ndarray | None, guess: np.ndarray) -> None:
-        """Writes the files of one image; guess and label are trainIds of the same size."""
-        name = flat_name(sample.name)
-        save_prediction(self.root / "cityscapes", name, guess, self._classes)
-        self.images.append({"name": sample.name, "image": str(sample.image)})
+    def add(self, number: int, item: EvalItem, prediction: np.ndarray) -> None:
+        """Writes the files of one image; prediction (H, W) trainIds, of the label's size."""
+        name = flat_name(item.sample.name)
+        save_prediction(self.root / "cityscapes", name, prediction, self._classes)
+        self.images.append({"name": item.sample.name, "image": str(item.sample.image)})
         if number >= self._max_pictures:
             return
-        image = np.ascontiguousarray(read_bgr(sample.image)[:, :, ::-1])
-        if image.shape[:2] != guess.shape:
-            image = np.asarray(Image.fromarray(image).resize(guess.shape[::-1], Image.Resampling.BILINEAR))
-        save_image(Image.fromarray(overlay(image, guess, self._classes)), self.root / "overlay" / name)
-        panels = {"prediction": guess}
-        if label is not None:
-            panels = {"label": label, "prediction": guess}
-            save_image(Image.fromarray(label), self.root / "labels" / name)
+        image = resize(np.ascontiguousarray(item.bgr[:, :, ::-1]), prediction.shape, "bilinear")
+        save_image(Image.fromarray(overlay(image, prediction, self._classes)), self.root / "overlay" / name)
+        panels = {"prediction": prediction}
+        if item.label is not None:
+            panels = {"label": item.label, "prediction": prediction}
+            save_image(Image.fromarray(item.label), self.root / "labels" / name)
         save_image(side_by_side(image, panels, self._classes), self.root / "side_by_side" / name)

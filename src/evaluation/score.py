@@ -3,99 +3,108 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
+import mindspore as ms
 import numpy as np
-from mindspore import nn
+from mindspore import Tensor, ops
 
 from model_utils.errors import UserError
+from src.backend.step import jit
 from src.dataset.cityscapes import IMAGE_END
 from src.dataset.labels import AS_IT_IS, TRAIN_ID
-from src.dataset.transforms import Size, load_label
+from src.dataset.loader import EvalItem
+from src.dataset.pixels import Size
+from src.dataset.transforms import load_label
 from src.evaluation.metrics import Confusion, RunningMean
+from src.methods.losses import entropy_loss
+from src.models.layers import resize_to
+from src.models.network import Network
 
-# Network input (1, 3, H, W), size of the label -> trainIds uint8, mean entropy
-Predict = Callable[[np.ndarray, Size | None], tuple[np.ndarray, float]]
+
+@dataclass(frozen=True)
+class Prediction:
+    """trainIds (H, W) uint8; the mean normalised entropy (0 sure, 1 uniform); and the network's own ``details``, one
+    image's, of a forward pass that was neither scaled nor mirrored (see ``Network.detailed``)."""
+
+    train_ids: np.ndarray
+    entropy: float
+    details: tuple[np.ndarray, ...] = ()
+
+
+# Network input (1, 3, H, W), size of the label -> prediction
+Predict = Callable[[np.ndarray, Size | None], Prediction]
 
 
 @dataclass
 class Result:
-    """Counts, and the mean normalised entropy of the predictions (0 sure, 1 uniform), which needs no labels."""
+    """Counts, and the mean normalised entropy of the predictions, which needs no labels."""
 
     confusion: Confusion
     mean_entropy: float
     running: RunningMean = field(default_factory=RunningMean)
 
 
-class Ensemble(nn.Cell):
+class Ensemble(Network):
     """The weighted mean of two networks' logits; the originals average logits, not probabilities [ADVENT]."""
 
-    OUTPUTS: ClassVar = ("main",)
-    ALIGNED_CORNERS: ClassVar = True
+    OUTPUTS = ("main",)
 
-    def __init__(self, first: nn.Cell, second: nn.Cell, weight_of_first: float = 0.5):
+    def __init__(self, first: Network, second: Network, weight_of_first: float = 0.5):
         super().__init__()
         self.first, self.second, self._weight = first, second, weight_of_first
-        self.which = first.OUTPUTS.index("main")
+        self.ALIGNED_CORNERS, self.PIXELS = first.ALIGNED_CORNERS, first.PIXELS
 
-    def construct(self, image):
-        first, second = self.first(image)[self.which], self.second(image)[self.which]
-        return (self._weight * first + (1 - self._weight) * second,)
+    def construct(self, image: Tensor) -> tuple[Tensor]:
+        return (self._weight * self.first.main(image) + (1 - self._weight) * self.second.main(image),)
 
 
-def make_phases(network, output_size: Size, compiled: bool) -> tuple[Callable, Callable]:
-    """``forward(image) -> logits`` of the prediction and ``finish(logits) -> (trainIds at output_size, logits)``.
+def make_phases(network: Network, output_size: Size, compiled: bool) -> tuple[Callable, Callable]:
+    """``forward(image) -> (logits, *details)`` and ``finish(logits) -> (trainIds at output_size, logits)``.
 
     A compiled function keeps the mode of its first call, so these are made for evaluation alone; switch the network
     with ``set_train(False)`` before every call.
     """
-    import mindspore as ms
-    from mindspore import ops
-
-    from src.models.layers import resize_to
-
-    which, aligned = network.OUTPUTS.index("main"), network.ALIGNED_CORNERS
+    aligned = network.ALIGNED_CORNERS
 
     def forward(image):
-        return network(image)[which]
+        return network.detailed(image)
 
     def finish(logits):
         return ops.argmax(resize_to(logits, output_size, aligned), 1), logits
 
-    return (ms.jit(forward), ms.jit(finish)) if compiled else (forward, finish)
+    return jit(forward, compiled), jit(finish, compiled)
 
 
 def make_predictor(
-    network, output_size: Size, *, flip: bool = False, scales: tuple[float, ...] = (1.0,), compiled: bool = True
+    network: Network,
+    output_size: Size,
+    *,
+    flip: bool = False,
+    scales: tuple[float, ...] = (1.0,),
+    compiled: bool = True,
 ) -> Predict:
-    """Returns ``predict(image (1, 3, H, W), size) -> (trainIds (*output_size) uint8, mean entropy)``.
+    """Returns ``predict(image (1, 3, H, W), size) -> Prediction`` of ``output_size``.
 
-    The argmax is taken after the main head's logits were enlarged to ``output_size`` or, where that is (0, 0), to the
+    The argmax is taken after the main head's logits were upsampled to ``output_size`` or, where that is (0, 0), to the
     ``size`` that ``predict`` is given; the entropy is that of the input's size. Several scales and the mirrored image
     are averaged as logits. For evaluation alone, see ``make_phases``.
     """
-    import mindspore as ms
-    from mindspore import ops
-
-    from src.methods.losses import entropy_loss
-    from src.models.layers import resize_to
-
-    def entropy(logits, size):
-        return entropy_loss(resize_to(logits, size))
-
     run, finish = make_phases(network, output_size, compiled)
 
-    def predict(image: np.ndarray, own_size: Size | None = None) -> tuple[np.ndarray, float]:
+    def predict(image: np.ndarray, own_size: Size | None = None) -> Prediction:
         tensor = ms.Tensor(image)
         size = image.shape[-2:]
-        views = []
+        views, details = [], ()
         for scale in scales:
             scaled = tensor
             if scale != 1:
                 scaled = resize_to(tensor, tuple(round(n * scale) for n in size))
-            views.append(run(scaled))
+            logits, *more = run(scaled)
+            if scale == 1:
+                details = tuple(value.asnumpy()[0] for value in more)
+            views.append(logits)
             if flip:
-                views.append(run(scaled.flip((3,))).flip((3,)))
+                views.append(run(scaled.flip((3,)))[0].flip((3,)))
         logits = views[0]
         if len(views) > 1:
             logits = sum(resize_to(view, views[0].shape[-2:]) for view in views) / len(views)
@@ -103,17 +112,18 @@ def make_predictor(
             train_ids, logits = finish(logits)
         else:  # not compiled, which each size would be anew
             train_ids = ops.argmax(resize_to(logits, own_size, network.ALIGNED_CORNERS), 1)
-        return train_ids.asnumpy()[0].astype(np.uint8), float(entropy(logits, size))
+        entropy = float(entropy_loss(resize_to(logits, size)))
+        return Prediction(train_ids.asnumpy()[0].astype(np.uint8), entropy, details)
 
     return predict
 
 
 def evaluate(
-    network,
+    network: Network,
     predict: Predict,
-    dataset: Iterable,
+    dataset: Iterable[EvalItem],
     classes: int,
-    each: Callable | None = None,
+    each: Callable[[int, EvalItem, Prediction], None] | None = None,
     running_batch_size: int = 1,
 ) -> Result:
     """Runs ``predict`` over a data set and counts.
@@ -121,21 +131,21 @@ def evaluate(
     Labels that have another size than the predictions are refused by ``Confusion.add``.
 
     Args:
-        each: called as ``each(number, sample, label, guess)`` after every image, e.g. to save pictures.
+        each: called as ``each(number, item, prediction)`` after every image, e.g. to save pictures.
         running_batch_size: see ``RunningMean``.
     """
     was_training = network.training
     network.set_train(False)
     confusion, running, entropies = Confusion(classes), RunningMean(running_batch_size), []
     try:
-        for number, (sample, image, label) in enumerate(dataset):
-            guess, entropy = predict(image, None if label is None else label.shape)
-            entropies.append(entropy)
-            if label is not None:
-                confusion.add(label, guess)
+        for number, item in enumerate(dataset):
+            prediction = predict(item.image, None if item.label is None else item.label.shape)
+            entropies.append(prediction.entropy)
+            if item.label is not None:
+                confusion.add(item.label, prediction.train_ids)
                 running.add(confusion)
             if each:
-                each(number, sample, label, guess)
+                each(number, item, prediction)
     finally:
         network.set_train(was_training)
     return Result(confusion, float(np.mean(entropies)) if entropies else 0.0, running)

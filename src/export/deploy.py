@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,49 +11,8 @@ from mindspore import Tensor, nn, ops
 
 from model_utils.errors import UserError
 from src.backend.convolution import use_operators
-from src.dataset.transforms import MEAN_BGR, read_bgr, resize_bicubic
-from src.models import NETWORKS
-
-Size = tuple[int, int]  # (height, width)
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """What a network's file needs to know: its outputs in order, how they are enlarged, and its input.
-
-    The prediction is the output that is called main. The input is ``(pixel - mean) / std`` per channel, in the order
-    BGR or RGB, of pixels 0..255.
-    """
-
-    heads: tuple[str, ...]
-    align_corners: bool
-    bgr: bool
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-
-
-# What the networks take; adding one is a line here, and one in ascend310_infer/src/preprocess.cc.
-_PIXELS = {
-    "deeplab_multi": {"bgr": True, "mean": tuple(MEAN_BGR.tolist())},
-    "icnet": {"bgr": False, "mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)},
-    "pointrend": {"bgr": True, "mean": (103.53, 116.28, 123.675)},
-}
-DEPLOYMENTS = {
-    name: Deployment(NETWORKS[name].OUTPUTS, NETWORKS[name].ALIGNED_CORNERS, **pixels)
-    for name, pixels in _PIXELS.items()
-}
-
-
-def network_input(path: Path, size: Size, deployment: Deployment) -> np.ndarray:
-    """A picture, resized bicubically, as the network's input (1, 3, *size) float32.
-
-    Raises:
-        UserError: the file is damaged or no image.
-    """
-    pixels = resize_bicubic(read_bgr(path), size)
-    pixels = pixels if deployment.bgr else pixels[:, :, ::-1]
-    values = (pixels.astype(np.float32) - np.float32(deployment.mean)) / np.float32(deployment.std)
-    return np.ascontiguousarray(values.transpose(2, 0, 1))[None]
+from src.dataset.pixels import Size
+from src.models.network import Network
 
 
 class DeployNet(nn.Cell):
@@ -67,8 +25,7 @@ class DeployNet(nn.Cell):
 
     def __init__(
         self,
-        network: nn.Cell,
-        deployment: Deployment,
+        network: Network,
         *,
         head: str | None = None,
         enlarge_to: Size | None = None,
@@ -77,15 +34,16 @@ class DeployNet(nn.Cell):
     ):
         super().__init__()
         self.network = use_operators(network)
-        self.heads = range(len(deployment.heads)) if head is None else [deployment.heads.index(head)]
+        self.heads = range(len(network.OUTPUTS)) if head is None else [network.OUTPUTS.index(head)]
         self.enlarge_to, self.argmax, self.normalize = enlarge_to, argmax, normalize
+        pixels = network.PIXELS
         # The primitive itself: ops.interpolate fixes the batch.
-        self.resize = ops.ResizeBilinearV2(deployment.align_corners, not deployment.align_corners)
+        self.resize = ops.ResizeBilinearV2(network.ALIGNED_CORNERS, not network.ALIGNED_CORNERS)
         self.label = ops.Argmax(1, ms.int32)
-        self.order = Tensor([2, 1, 0] if deployment.bgr else [0, 1, 2], ms.int32)
-        self.mean = Tensor(np.array(deployment.mean, np.float32).reshape(1, 3, 1, 1))
-        self.std = Tensor(np.array(deployment.std, np.float32).reshape(1, 3, 1, 1))
-        self.scaled = any(value != 1 for value in deployment.std)
+        self.order = Tensor([2, 1, 0] if pixels.bgr else [0, 1, 2], ms.int32)
+        self.mean = Tensor(np.array(pixels.mean, np.float32).reshape(1, 3, 1, 1))
+        self.std = Tensor(np.array(pixels.std, np.float32).reshape(1, 3, 1, 1))
+        self.scaled = any(value != 1 for value in pixels.std)
         self.set_train(False)
 
     def construct(self, image: Tensor) -> tuple[Tensor, ...]:

@@ -5,19 +5,19 @@ They are written to a shell script beside the results, and run where the compile
 
 from pathlib import Path
 
-from src.export.deploy import Deployment
+from src.dataset.pixels import Pixels
 
 BATCHES = (1, 4, 8, 16, 32, 64)
 FRAMEWORKS = {".onnx": 5, ".air": 1}  # ATC's numbers
 
 
-def aipp_config(deployment: Deployment, size: tuple[int, int]) -> str:
+def aipp_config(pixels: Pixels, size: tuple[int, int]) -> str:
     """AIPP: the chip takes uint8 RGB pixels and normalises them itself. Channels are swapped before the mean."""
     lines = ["aipp_op {", "  aipp_mode: static", "  input_format: RGB888_U8"]
     lines += [f"  src_image_size_h: {size[0]}", f"  src_image_size_w: {size[1]}", "  csc_switch: false"]
-    lines += [f"  rbuv_swap_switch: {str(deployment.bgr).lower()}"]
-    lines += [f"  min_chn_{i}: {value:.8f}" for i, value in enumerate(deployment.mean)]
-    lines += [f"  var_reci_chn_{i}: {1 / value:.10f}" for i, value in enumerate(deployment.std)]
+    lines += [f"  rbuv_swap_switch: {str(pixels.bgr).lower()}"]
+    lines += [f"  min_chn_{i}: {value:.8f}" for i, value in enumerate(pixels.mean)]
+    lines += [f"  var_reci_chn_{i}: {1 / value:.10f}" for i, value in enumerate(pixels.std)]
     return "\n".join([*lines, "}", ""])
 
 

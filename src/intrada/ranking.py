@@ -19,19 +19,19 @@ from pathlib import Path
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn
-from PIL import Image
 
 from model_utils.errors import UserError
-from model_utils.files import read_json, write_json, write_text
-from src.dataset.labels import ALL_IDS, CITYSCAPES, Classes
-from src.dataset.samples import Sample, flat_name, keep_pairs
-from src.dataset.transforms import Size
+from model_utils.files import write_json, write_text
+from src.backend.step import jit
+from src.dataset.labels import CITYSCAPES, Classes
+from src.dataset.loader import EvalItem
+from src.dataset.pixels import Size
+from src.dataset.samples import Sample, flat_name
 from src.intrada.entropy import EntropyScore, final_scores, split
+from src.intrada.folder import ABOUT, EASY, HARD, MASKS
 from src.intrada.sheet import plot_ranking
+from src.models.network import Network
 from src.pictures.scenes import heat_map, save_image, save_prediction
-
-MASKS, EASY, HARD, ABOUT = "color_masks", "easy_split.txt", "hard_split.txt", "ranking.json"
 
 
 def describe_model(checkpoint: Path, size: Size, options: dict) -> dict:
@@ -65,8 +65,8 @@ def open_ranking(folder: Path, model: dict) -> None:
 
 
 def score_images(
-    network: nn.Cell,
-    dataset: Iterable[tuple[Sample, np.ndarray, object]],
+    network: Network,
+    dataset: Iterable[EvalItem],
     folder: Path,
     size: Size,
     *,
@@ -77,22 +77,23 @@ def score_images(
     """Scores this process' images, writing each one's files while the next is computed.
 
     Args:
-        dataset: (sample, image (1, 3, H, W), _); images that are already scored should be left out, see ``scored``.
+        dataset: images that are already scored should be left out, see ``scored``.
 
     Raises:
         UserError: an entropy is not finite (the weights are damaged), or the folder cannot be written.
     """
     network.set_train(False)
-    cell, which = EntropyScore(size), network.OUTPUTS.index("main")
+    cell = EntropyScore(size)
 
     def forward(image):
-        return cell(network(image)[which])
+        return cell(network.main(image))
 
-    run = ms.jit(forward) if compiled else forward
+    run = jit(forward, compiled)
     with (folder / f"part_{rank}.csv").open("a", encoding="utf-8") as part, ThreadPoolExecutor(1) as writer:
         pending = None
-        for sample, image, _ in dataset:
-            entropy, rare, train_ids, entropy_map = (value.asnumpy()[0] for value in run(ms.Tensor(image)))
+        for item in dataset:
+            sample = item.sample
+            entropy, rare, train_ids, entropy_map = (value.asnumpy()[0] for value in run(ms.Tensor(item.image)))
             if not np.isfinite(entropy):
                 raise UserError(f"{sample.image}: its entropy is not finite; the checkpoint is damaged or diverged")
             if pending:
@@ -156,37 +157,6 @@ def finish_ranking(
     about = {"complete": True, "model": model, "lambda_easy": lambda_easy, "normalize_rare": normalize_rare}
     write_json(folder / ABOUT, about)
     return easy, hard
-
-
-def list_pseudo_labels(folder: Path, images: list[Sample]) -> list[Sample]:
-    """The easy split with its pseudo labels; ``images`` are the samples that ``easy_split.txt`` names.
-
-    Raises:
-        UserError: the ranking is not complete, or a pseudo label is missing or has another size than recorded.
-    """
-    size = read_ranking(folder)["model"]["size"]
-    masks = folder / MASKS
-    samples = [Sample(sample.name, sample.image, masks / flat_name(sample.name), ALL_IDS) for sample in images]
-    for sample in keep_pairs(samples, "fail"):
-        with Image.open(sample.label) as mask:
-            if list(mask.size[::-1]) != size:
-                raise UserError(
-                    f"{sample.label}: is {mask.size[0]}x{mask.size[1]}, but the ranking was made at "
-                    f"{size[1]}x{size[0]}; rank the images again"
-                )
-    return samples
-
-
-def read_ranking(folder: Path) -> dict:
-    """Content of a complete ranking's ``ranking.json``.
-
-    Raises:
-        UserError: there is no complete ranking.
-    """
-    about = read_json(folder / ABOUT)
-    if not about.get("complete"):
-        raise UserError(f"ranking_dir: {folder} holds no complete ranking; run bash scripts/run_entropy_rank.sh first")
-    return about
 
 
 def _table(easy: list[str], hard: list[str], by_name: dict[str, tuple[float, float, int]]) -> str:

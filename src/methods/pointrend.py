@@ -1,12 +1,8 @@
 """PointRend's step on one labelled domain: the coarse head on every pixel, the point head on uncertain points."""
 
-from collections.abc import Callable
-
-import mindspore as ms
 from mindspore import Tensor, nn
 
-from src.backend.precision import LossScale
-from src.backend.step import make_step, scaled
+from src.backend.step import Engine, Step
 from src.methods.losses import segmentation_loss
 from src.models.pointrend import enlarge
 from src.models.points import sample_labels
@@ -15,7 +11,7 @@ NAMES = ("seg_coarse", "seg_points")
 
 
 def pointrend_losses(network: nn.Cell, image: Tensor, label: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross entropy of the coarse logits enlarged by 4, and of the point logits against the nearest labels.
+    """Cross entropy of the coarse logits upsampled by 4, and of the point logits against the nearest labels.
 
     image (N, 3, H, W), label (N, H, W) int32, draws as in ``PointRend.training_points``. Both are means over the valid
     pixels, or points, of the batch and have weight 1; both train all of the network.
@@ -28,39 +24,17 @@ def pointrend_losses(network: nn.Cell, image: Tensor, label: Tensor, draws: Tens
     )
 
 
-def make_pointrend_step(
-    network: nn.Cell,
-    optimizer: nn.Cell,
-    *,
-    iter_size: int = 1,
-    compiled: bool = True,
-    reduce_gradients: Callable | None = None,
-    loss_scale: LossScale | None = None,
-    average: Callable | None = None,
-) -> Callable[[list[tuple[Tensor, ...]]], dict[str, Tensor]]:
-    """Returns ``step([(image, label, draws), …]) -> {"seg_coarse", "seg_points"}``.
-
-    Args:
-        reduce_gradients, loss_scale, average: see ``make_step``.
-    """
-    scale = scaled(loss_scale)
+def make_step(network: nn.Cell, optimizer: nn.Cell, engine: Engine) -> Step:
+    """Returns ``step([(image, label, draws), …]) -> {"seg_coarse", "seg_points"}``."""
 
     def loss(image: Tensor, label: Tensor, draws: Tensor):
         coarse, points = pointrend_losses(network, image, label, draws)
-        return scale((coarse + points) / iter_size), coarse, points
+        return coarse + points, coarse, points
 
-    gradient = ms.value_and_grad(loss, None, optimizer.parameters, has_aux=True)
+    gradient = engine.gradient_of(loss, optimizer, is_first=True)
 
     def sub_step(image: Tensor, label: Tensor, draws: Tensor):
-        (_, coarse, points), gradients = gradient(image, label, draws)
-        return (coarse, points), (gradients,)
+        losses, gradients = gradient(image, label, draws)
+        return losses, (gradients,)
 
-    return make_step(
-        NAMES,
-        sub_step,
-        (optimizer,),
-        reducers=(reduce_gradients,),
-        loss_scale=loss_scale,
-        average=average,
-        compiled=compiled,
-    )
+    return engine.step(NAMES, sub_step, (optimizer,))

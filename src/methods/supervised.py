@@ -4,18 +4,18 @@ from collections.abc import Callable
 
 from mindspore import Tensor, nn
 
-from src.backend.gradient import make_gradient
-from src.backend.precision import LossScale
-from src.backend.step import make_step, scaled
+from model_utils.config import Config
+from src.backend.step import Engine, Run, Step
 from src.methods.losses import cascade_loss, segmentation_loss
 from src.models.layers import resize_to
+from src.recipes import recipe_of
 
 # (outputs of the network, label (N, H, W)) -> (total, *named losses); the names come with it.
 Objective = tuple[tuple[str, ...], Callable[..., tuple[Tensor, ...]]]
 
 
 def two_head_objective(lambda_seg: float = 0.1) -> Objective:
-    """DeepLab's: main + lambda_seg * aux, cross entropy on logits enlarged to the label's size."""
+    """DeepLab's: main + lambda_seg * aux, cross entropy on logits upsampled to the label's size."""
 
     def loss(outputs: tuple[Tensor, Tensor], label: Tensor):
         aux, main = outputs
@@ -35,43 +35,23 @@ def cascade_objective(weights: tuple[float, float, float] = (1.0, 0.4, 0.4), res
     return ("seg_4", "seg_8", "seg_16"), loss
 
 
-def make_supervised_step(
-    network: nn.Cell,
-    optimizer: nn.Cell,
-    objective: Objective | None = None,
-    *,
-    iter_size: int = 1,
-    compiled: bool = True,
-    memory: str = "normal",
-    reduce_gradients: Callable | None = None,
-    loss_scale: LossScale | None = None,
-    average: Callable | None = None,
-) -> Callable[[list[tuple[Tensor, ...]]], dict[str, Tensor]]:
+def make_step(network: nn.Cell, optimizer: nn.Cell, engine: Engine, objective: Objective | None = None) -> Step:
     """Returns ``step([(image (N, 3, H, W), label (N, H, W)), …]) -> {name: scalar}`` for the objective's names.
 
     Args:
         objective: what is minimised; DeepLab's two heads when nothing is given.
-        reduce_gradients, loss_scale, average: see ``make_step``.
     """
-    names, objective_loss = objective or two_head_objective()
-    scale = scaled(loss_scale)
-
-    def loss(outputs, label: Tensor):
-        results = objective_loss(outputs, label)
-        return (scale(results[0] / iter_size), *results[1:])
-
-    gradient = make_gradient(network, loss, optimizer.parameters, memory)
+    names, loss = objective or two_head_objective()
+    gradient = engine.gradient(network, loss, optimizer)
 
     def sub_step(image: Tensor, label: Tensor):
-        results, gradients = gradient(image, label)
-        return results[1:], (gradients,)
+        losses, gradients = gradient(image, label)
+        return losses, (gradients,)
 
-    return make_step(
-        names,
-        sub_step,
-        (optimizer,),
-        reducers=(reduce_gradients,),
-        loss_scale=loss_scale,
-        average=average,
-        compiled=compiled and memory == "normal",
-    )
+    return engine.step(names, sub_step, (optimizer,))
+
+
+def build(config: Config, network: nn.Cell, optimizer: nn.Cell, engine: Engine) -> Run:
+    """The step is the network's own, see its recipe."""
+    step = recipe_of(config).supervised_step(config, network, optimizer, engine)
+    return Run({"G": network}, {"G": optimizer}, step)

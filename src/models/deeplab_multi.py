@@ -1,13 +1,13 @@
 """DeepLab-v2 with two heads: the generator of AdvNet, ADVENT and IntraDA."""
 
-from typing import ClassVar
-
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
 from src.backend.convolution import MaxPool
+from src.dataset.pixels import Pixels
 from src.models.layers import batch_norm, conv, conv_with_bias
+from src.models.network import Network
 from src.models.resnet import EXPANSION, make_stage
 
 
@@ -37,7 +37,7 @@ class ASPP(nn.Cell):
         return y
 
 
-class DeepLabMulti(nn.Cell):
+class DeepLabMulti(Network):
     """Image (N, 3, H, W), BGR minus mean -> raw logits ``(aux, main)``, each (N, num_classes, h, w).
 
     h = 65 for H = 512, w = 129 for W = 1024 (1/8, rounded up twice by the stem). aux reads stage 3 (conv4), main
@@ -52,10 +52,10 @@ class DeepLabMulti(nn.Cell):
         width: channels of the stem; stages have 4, 8, 16 and 32 times as many.
     """
 
-    OUTPUTS: ClassVar = ("aux", "main")  # the prediction is main
-    ALIGNED_CORNERS: ClassVar = True  # when its logits are enlarged
-    ONE_SIZE: ClassVar = True  # of the maps that a block sees of one image, see share_blocks
-    RANDOM_AT_START: ClassVar = ("layer5.", "layer6.")  # parts that initial checkpoints do not hold
+    OUTPUTS = ("aux", "main")
+    ALIGNED_CORNERS = True
+    PIXELS = Pixels(bgr=True, mean=(104.00698793, 116.66876762, 122.67891434))
+    RANDOM_AT_START = ("layer5.", "layer6.")
 
     def __init__(
         self,
@@ -82,13 +82,13 @@ class DeepLabMulti(nn.Cell):
         conv4 = self.layer3(self.layer2(self.layer1(x)))
         return self.layer5(conv4), self.layer6(self.layer4(conv4))
 
-    def pieces(self) -> tuple[list[nn.Cell], list[nn.Cell]]:
-        """Cells that follow each other: up to what aux reads, and from there to what main reads."""
+    def pieces(self) -> tuple[list[nn.Cell], list[nn.Cell], nn.Cell, nn.Cell]:
+        """Cells that follow each other: up to what aux reads, from there to what main reads; and the two heads."""
         front = [_Stem(self), *self.layer1, *self.layer2, *self.layer3]
-        return front, list(self.layer4)
+        return front, list(self.layer4), self.layer5, self.layer6
 
-    def heads(self) -> list[nn.Cell]:
-        """The cells that learn ten times as fast as the trunk."""
+    def fast_parts(self) -> list[nn.Cell]:
+        """The two heads."""
         return [self.layer5, self.layer6]
 
 

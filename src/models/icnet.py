@@ -7,13 +7,15 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from src.backend.convolution import convolve_enlarged, enlarging_matrix
+from src.dataset.pixels import Pixels
 from src.models.layers import BatchNorm, plain_conv, resize_to
+from src.models.network import Network
 from src.models.resnet import DeepStemResNet
 
 BINS = (1, 2, 3, 6)
 
 
-class ICNet(nn.Cell):
+class ICNet(Network):
     """RGB image (N, 3, H, W), ImageNet-normalised -> raw logits ``(full, 1/4, 1/8, 1/16)``, each with ``num_classes``.
 
     The first is the prediction; training compares the other three with labels. For H and W that are multiples of 32
@@ -30,15 +32,16 @@ class ICNet(nn.Cell):
         width: channels of its stem; the fused maps have twice as many.
     """
 
-    OUTPUTS: ClassVar = ("main", "quarter", "eighth", "sixteenth")  # the prediction is main
-    ALIGNED_CORNERS: ClassVar = True  # when its logits are enlarged
-    ONE_SIZE: ClassVar = False  # of the maps that a block sees of one image, see share_blocks
-    # What weight files need to know, see src.checkpoint.load_weights. The trunk's ImageNet weights have bare names.
-    RANDOM_AT_START: ClassVar = ("conv_sub1.", "head.")
+    OUTPUTS = ("main", "quarter", "eighth", "sixteenth")
+    ALIGNED_CORNERS = True
+    ONE_SIZE = False
+    PIXELS = Pixels(bgr=False, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+    # The trunk's ImageNet weights have bare names.
+    RANDOM_AT_START = ("conv_sub1.", "head.")
     ALIASES: ClassVar = {
         name: f"pretrained.{name}" for name in ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc")
     }
-    NOT_USED: ClassVar = ("pretrained.fc.",)
+    NOT_USED = ("pretrained.fc.",)
     FOREIGN: ClassVar = {
         "pretrained.conv1.weight": "this ResNet has a 7x7 stem as torchvision's; give resnet50-25c4b509.pth",
         "pretrained.conv1.0.weight": "this ResNet has a stem of other widths; give resnet50-25c4b509.pth",
@@ -67,8 +70,8 @@ class ICNet(nn.Cell):
             return self.pretrained(image)[1]
         return self.pretrained.to_layer2(image)[1]
 
-    def heads(self) -> list[nn.Cell]:
-        """The cells that learn faster than the trunk."""
+    def fast_parts(self) -> list[nn.Cell]:
+        """Everything behind the trunk."""
         return [self.conv_sub1, self.head]
 
 

@@ -4,17 +4,17 @@ Source: Kirillov et al., PointRend (CVPR 2020); the coarse head is that of Panop
 parameters follow the published checkpoints.
 """
 
-from typing import ClassVar
-
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import Normal, initializer
 
 from src.backend.convolution import Conv2d
+from src.dataset.pixels import Pixels
 from src.models.caffe2_names import from_caffe2, is_caffe2
 from src.models.fpn import EXPANSION, FPN, HE_FAN_OUT, ConvBias
 from src.models.layers import resize_to
+from src.models.network import Network
 from src.models.points import sample_points, uncertain_pixels, uncertain_points
 
 STRIDE = 32  # of the smallest map; images are padded to multiples of it
@@ -94,7 +94,7 @@ class Heads(nn.Cell):
         self.point_head = PointHead(width * EXPANSION, width * 4, num_classes)
 
 
-class PointRend(nn.Cell):
+class PointRend(Network):
     """Image (N, 3, H, W), BGR minus (103.53, 116.28, 123.675) -> raw logits ``(coarse, main)``.
 
     coarse is (N, num_classes, h, w) with h = ceil(H / 32) * 8, main (N, num_classes, H, W). Images are padded with 0
@@ -108,10 +108,10 @@ class PointRend(nn.Cell):
         train_points: per image on which the point head is trained.
     """
 
-    OUTPUTS: ClassVar = ("coarse", "main")  # the prediction is main
-    ALIGNED_CORNERS: ClassVar = False  # when its logits are enlarged
-    ONE_SIZE: ClassVar = True  # of the maps that a block sees of one image, see share_blocks
-    RANDOM_AT_START: ClassVar = ("backbone.fpn_", "sem_seg_head.")  # parts that initial checkpoints do not hold
+    OUTPUTS = ("coarse", "main")
+    ALIGNED_CORNERS = False
+    PIXELS = Pixels(bgr=True, mean=(103.53, 116.28, 123.675), resize="bilinear")
+    RANDOM_AT_START = ("backbone.fpn_", "sem_seg_head.")
 
     def __init__(
         self,
@@ -134,13 +134,14 @@ class PointRend(nn.Cell):
             return {f"initial.{name}": value for name, value in from_caffe2(values).items()}
         return {name: value for name, value in values.items() if name not in ("pixel_mean", "pixel_std")}
 
-    def heads(self) -> list[nn.Cell]:
-        """The cells that learn faster than the trunk: none."""
-        return []
-
     def construct(self, image: Tensor) -> tuple[Tensor, Tensor]:
         coarse, fine, _, _ = self.refined(image)
         return coarse, fine
+
+    def detailed(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Fine logits; then, of the same pass, the coarse logits at the image's size and the pixels refined twice."""
+        coarse, fine, first, second = self.refined(image)
+        return fine, cut(enlarge(coarse, 4), image.shape[-2:]), first, second
 
     def refined(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Coarse and fine logits, and the pixels (N, P) that were predicted again: at half and at full size.

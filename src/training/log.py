@@ -2,13 +2,13 @@
 
 import csv
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
 
 from model_utils.files import write_text
+from src.pictures.plots import plot_curves
 
 # The owner's names of the losses: 1 = aux head (conv4), 2 = main head (conv5). A comma follows loss_adv1.
 PRINTED = {
@@ -97,11 +97,11 @@ class RunLog:
             self._board.add_scalar(f"validation/{name}", value, iteration)
         self.say(f"validation at {iteration}: " + ", ".join(f"{name} {value:.4f}" for name, value in values.items()))
 
-    def draw(self, plot: Callable[[Path, Path], None]) -> None:
-        """Calls ``plot(metrics.csv, curves.png)`` when there is something to draw."""
+    def draw(self) -> None:
+        """Draws ``curves.png`` when there is something to draw."""
         self._board.flush()
         if (self._folder / "metrics.csv").is_file():
-            plot(self._folder / "metrics.csv", self._folder / "curves.png")
+            plot_curves(self._folder / "metrics.csv", self._folder / "curves.png")
 
     def close(self) -> None:
         self._board.close()
@@ -130,7 +130,10 @@ class SilentLog(RunLog):
         iteration, values = rows[-1]
         self.say(loss_line(iteration, self._total, values, step_seconds))
 
-    def draw(self, plot: Callable[[Path, Path], None]) -> None:
+    def validation(self, iteration: int, values: dict[str, float]) -> None:
+        pass
+
+    def draw(self) -> None:
         pass
 
     def close(self) -> None:

@@ -2,16 +2,16 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from mindspore import Tensor
 
 from model_utils.errors import UserError
+from src.backend.step import Step
 from src.training.log import RunLog
-
-Step = Callable[[list[tuple[Tensor, ...]]], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -25,30 +25,33 @@ class Schedule:
     save_every: int = 5000
     eval_every: int = 0
 
-
-@dataclass
-class Hooks:
-    """What the loop calls.
-
-    save: ``save(done)`` writes a complete snapshot after ``done`` iterations and returns its path.
-    evaluate: ``evaluate()`` -> named scores; ``keep_best(done, scores)`` stores the weights that are best so far.
-    plot: ``plot(metrics.csv, curves.png)``.
-    watch: ``watch(rows)`` -> warnings about the losses of these iterations, rows of (iteration, losses).
-    """
-
-    save: Callable[[int], Path]
-    evaluate: Callable[[], dict[str, float]] | None = None
-    keep_best: Callable[[int, dict[str, float]], None] | None = None
-    plot: Callable[[Path, Path], None] | None = None
-    watch: Callable[[list[tuple[int, dict[str, float]]]], list[str]] | None = None
-    last_snapshot: Path | None = field(default=None)
+    def is_due(self, done: int, every: int) -> bool:
+        """Whether something that happens ``every`` so many iterations (0: never) is due; the last one always counts."""
+        return every > 0 and (done == self.stop or done % every == 0)
 
 
-def train(step: Step, batches: Iterator[tuple[Tensor, ...]], schedule: Schedule, hooks: Hooks, log: RunLog) -> None:
+class Keeper(Protocol):
+    """What the loop asks of a run."""
+
+    last_snapshot: Path | None
+    evaluates: bool  # whether there is anything to evaluate on
+
+    def save(self, done: int) -> Path:
+        """Writes a complete snapshot after ``done`` iterations and returns its path."""
+
+    def evaluate(self, done: int) -> None:
+        """Scores the weights, logs the scores and keeps those weights that are best so far."""
+
+    def warnings(self, rows: list[tuple[int, dict[str, float]]]) -> list[str]:
+        """What there is to say about the losses of these iterations, rows of (iteration, losses)."""
+
+
+def train(step: Step, batches: Iterator[tuple[Tensor, ...]], schedule: Schedule, keeper: Keeper, log: RunLog) -> None:
     """Runs iterations ``schedule.start`` to ``schedule.stop - 1``.
 
     Losses are read from the device only when a line is due, so that the device is never waited for in between.
-    The first iteration that is not finite is found then, always before a snapshot is written.
+    The first iteration that is not finite is found then, always before a snapshot is written. A snapshot is written
+    before an evaluation, which may fail.
 
     Raises:
         UserError: a loss became NaN or infinite; names the iteration and the last good snapshot.
@@ -62,25 +65,22 @@ def train(step: Step, batches: Iterator[tuple[Tensor, ...]], schedule: Schedule,
         waiting.append((iteration, step(sub_batches)))
 
         done = iteration + 1
-        is_last = done == schedule.stop
-        must_save = is_last or done % schedule.save_every == 0
-        must_evaluate = hooks.evaluate is not None and schedule.eval_every > 0
-        must_evaluate = must_evaluate and (is_last or done % schedule.eval_every == 0)
+        must_save = schedule.is_due(done, schedule.save_every)
+        must_evaluate = keeper.evaluates and schedule.is_due(done, schedule.eval_every)
         if must_save or must_evaluate or done % schedule.log_every == 0:
             rows = [(i, {name: float(value) for name, value in losses.items()}) for i, losses in waiting]
-            _refuse_not_finite(rows, hooks.last_snapshot)
+            _refuse_not_finite(rows, keeper.last_snapshot)
             log.losses(rows, (time.perf_counter() - since) / len(rows), data_seconds / len(rows))
-            for warning in hooks.watch(rows) if hooks.watch else ():
+            for warning in keeper.warnings(rows):
                 log.say(warning)
             waiting = []
-            if must_evaluate:
-                scores = hooks.evaluate()
-                log.validation(done, scores)
-                hooks.keep_best(done, scores)
             if must_save:
-                hooks.last_snapshot = hooks.save(done)
-                log.say(f"snapshot {hooks.last_snapshot}")
-                log.draw(hooks.plot)
+                keeper.last_snapshot = keeper.save(done)
+                log.say(f"snapshot {keeper.last_snapshot}")
+                log.draw()
+            if must_evaluate:
+                keeper.evaluate(done)
+                log.draw()
             data_seconds, since = 0.0, time.perf_counter()
 
 

@@ -181,7 +181,7 @@ def make_sgd(
     decay_norms: bool = True,
     rate: Rate | None = None,
 ) -> SGD:
-    """A segmentation network's optimizer: trunk x1, heads (``network.heads()``) x ``heads_factor``.
+    """A segmentation network's optimizer: trunk x1, the fast parts (``network.fast_parts()``) x ``heads_factor``.
 
     ``groups="published"`` steps every bottleneck convolution three times and every projection four times per
     iteration, as the originals' overlapping parameter lists do; ``"nominal"`` is what the papers say.
@@ -190,7 +190,7 @@ def make_sgd(
         decay_norms: whether weight decay acts on the norms' gamma and beta too.
         rate: the trunk's learning rate; polynomial decay by the other arguments when nothing is given.
     """
-    heads = {id(p) for head in network.heads() for p in head.get_parameters()}
+    heads = {id(p) for head in network.fast_parts() for p in head.get_parameters()}
     parameters = network.trainable_params()
     return SGD(
         parameters,

@@ -1,24 +1,24 @@
 """One training run in its folder: resume, snapshots, best weights, periodic evaluation, log."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from model_utils.config import Config, save_config
 from model_utils.device_adapter import Device, describe
 from model_utils.errors import UserError
-from model_utils.files import write_json
+from model_utils.files import read_json, write_json
+from model_utils.snapshot_names import best_of, remove_old, weights_of
 from src.backend.precision import set_precision
+from src.backend.step import Run
 from src.checkpoint import save_weights
 from src.checkpoint.snapshot import latest_snapshot, load_snapshot, save_snapshot
-from src.dataset.domains import classes_of, target_of
+from src.dataset.domains import Data
+from src.dataset.loader import EvalDataset
 from src.evaluation.metrics import read_curve
 from src.evaluation.score import evaluate, make_predictor
-from src.pictures.plots import plot_curves
-from src.training.build import Run, build_run
-from src.training.discriminator_health import DISCRIMINATORS, DiscriminatorWatch, window_of
+from src.training.build import build_run
 from src.training.log import RunLog, SilentLog
-from src.training.loop import Hooks, Schedule, train
-from src.training.streams import eval_dataset, in_iterations, open_stream
+from src.training.loop import Schedule, train
+from src.training.streams import in_iterations, open_stream
 
 # Score of the validation -> whether a larger value is better. Entropy needs no labels.
 CRITERIA = {"miou": True, "entropy": False}
@@ -30,48 +30,128 @@ def run_training(config: Config, device: Device) -> None:
     Raises:
         UserError: the folder cannot be written, the snapshot does not fit, or a loss is not finite.
     """
-    classes_of(config)  # refuses what does not fit together before anything is built
-    config = in_iterations(config, device)
-    run = build_run(config, device)
-    folder = Path(config.snapshot_dir)
+    data = Data(config)  # refuses what does not fit together before anything is built
+    config = in_iterations(config, device, data)
+    run, folder = build_run(config, device, data), Path(config.snapshot_dir)
     resumed_from = _find_snapshot(config, folder)
     state = load_snapshot(resumed_from, run.networks, run.optimizers) if resumed_from else {}
     start = state.get("iteration", 0)
     if start >= config.num_steps_stop:
         raise UserError(f"{resumed_from}: has already {start} iterations; raise num_steps_stop to train longer")
-    if device.is_first:
-        _open_folder(config, folder)
-        labelled = config.batch_size * config.iter_size * device.ranks
-        images = labelled, labelled if config.method == "supervised" else 2 * labelled
-        log: RunLog = RunLog(folder, start, config.num_steps_stop, config.num_steps, images)
-    else:
-        log = SilentLog(config.num_steps_stop, config.num_steps)
+    log = _open_log(config, device, folder, start)
     precision = "float32" if config.amp_level == "O0" else f"float16 and float32 ({config.amp_level})"
     log.say(describe(device, config.mode, precision))
     if device.target == "CPU" and config.amp_level != "O0":
         log.say("amp_level: a CPU only imitates float16; --amp_level O0 is quicker and more exact here")
     log.say(f"run folder {folder}" + (f", resumed from {resumed_from}" if resumed_from else ""))
 
-    best: dict[str, float] = state.get("best", {})
-    hooks = Hooks(
-        save=_saver(config, device, run, folder, best),
-        evaluate=_evaluator(config, run) if _has_validation(config, device) else None,
-        keep_best=_best_keeper(config, run, folder, best),
-        plot=plot_curves,
-        watch=_discriminator_watch(config, folder) if device.is_first and config.method == "adversarial" else None,
-        last_snapshot=resumed_from,
-    )
+    best = _best_so_far(resumed_from, start, state)
+    keeper = RunKeeper(config, device, run, data, log, best, resumed_from)
     schedule = Schedule(
         start, config.num_steps_stop, config.iter_size, config.log_every, config.save_pred_every, config.eval_every
     )
     for network in run.networks.values():
         network.set_train(True)
-    stream = open_stream(config, device, start * config.iter_size)
+    stream = open_stream(config, device, data, start * config.iter_size)
     try:
-        train(run.step, stream, schedule, hooks, log)
+        if resumed_from and keeper.lacks_evaluation(start, resumed_from):
+            keeper.evaluate(start)
+        train(run.step, stream, schedule, keeper, log)
     finally:
         stream.close()
         log.close()
+
+
+class RunKeeper:
+    """What the loop asks of a run: snapshots, evaluations, warnings.
+
+    Args:
+        best: scores of the best weights so far, and their iterations; a snapshot holds them.
+        last_snapshot: the one that the run goes on from.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        device: Device,
+        run: Run,
+        data: Data,
+        log: RunLog,
+        best: dict[str, float],
+        last_snapshot: Path | None,
+    ):
+        self._config, self._device, self._run, self._log = config, device, run, log
+        self._folder, self._best, self.last_snapshot = Path(config.snapshot_dir), best, last_snapshot
+        self._network = next(iter(run.networks.values()))
+        # Evaluation while training needs a validation split, and is the first process's work.
+        self.evaluates = bool(config.eval_every) and device.is_first and data.can_be_evaluated
+        if self.evaluates:
+            samples = data.evaluated[: config.eval_images or None]
+            self._dataset = EvalDataset(samples, config.input_size_target, self._network.PIXELS)
+            self._predict = make_predictor(self._network, config.output_size, compiled=config.mode == "graph")
+        self._watch = run.watch if device.is_first else None
+        if self._watch and (self._folder / "metrics.csv").is_file():  # a resumed run knows what was warned of before
+            self._watch.add_all(read_curve(self._folder / "metrics.csv"))
+
+    def lacks_evaluation(self, done: int, snapshot: Path) -> bool:
+        """Whether the run was stopped between writing this snapshot of its own and evaluating it."""
+        is_due = self.evaluates and self._config.eval_every and done % self._config.eval_every == 0
+        if not is_due or snapshot.parent != self._folder:
+            return False
+        rows = self._folder / "validation.csv"
+        return not rows.is_file() or done not in read_curve(rows)["iteration"]
+
+    def save(self, done: int) -> Path:
+        """A complete snapshot, by the first process; old ones go."""
+        config, path = self._config, weights_of(self._folder, self._config.snapshot_prefix, done)
+        if self._device.is_first:
+            state = {"iteration": done, "best": self._best}
+            save_snapshot(self._folder, path.stem, self._run.networks, self._run.optimizers, state)
+            if config.keep_snapshots:
+                remove_old(self._folder, config.snapshot_prefix, config.keep_snapshots)
+        return path
+
+    def evaluate(self, done: int) -> None:
+        """mIoU and mean entropy of the validation split; keeps the best weights by each, and best.json."""
+        set_precision(self._network, "O0")  # as eval_adv.py, which is to find the same numbers
+        result = evaluate(self._network, self._predict, self._dataset, self._config.num_classes)
+        set_precision(self._network, self._config.amp_level)
+        scores = {"miou": 100 * result.confusion.mean_iou(), "entropy": result.mean_entropy}
+        self._log.validation(done, scores)
+        best = self._best
+        for name, larger_is_better in CRITERIA.items():
+            value = scores[name]
+            if name not in best or (value > best[name] if larger_is_better else value < best[name]):
+                best.update({name: value, f"{name}_iteration": done})
+                save_weights(best_of(self._folder, self._config.snapshot_prefix, name), self._network)
+        write_json(self._folder / "best.json", best)
+
+    def warnings(self, rows: list[tuple[int, dict[str, float]]]) -> list[str]:
+        """What the method's watch says."""
+        return self._watch.look(rows) if self._watch else []
+
+
+def _best_so_far(snapshot: Path | None, start: int, state: dict) -> dict[str, float]:
+    """Scores of the best weights. The snapshot was written before its own evaluation, best.json after it."""
+    if snapshot is None:
+        return {}
+    best = read_json(snapshot.with_name("best.json"))
+    is_of_then = best and all(value <= start for name, value in best.items() if name.endswith("_iteration"))
+    return best if is_of_then else state.get("best", {})
+
+
+def _open_log(config: Config, device: Device, folder: Path, start: int) -> RunLog:
+    """The run folder's log, or that of a process which writes nothing."""
+    if not device.is_first:
+        return SilentLog(config.num_steps_stop, config.num_steps)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_config(config, folder)
+    except OSError as error:
+        raise UserError(f"snapshot_dir: cannot write to {folder} ({error.strerror}); give another folder") from error
+    labelled = config.batch_size * config.iter_size * device.ranks
+    images = labelled, 2 * labelled if config.two_domains else labelled
+    return RunLog(folder, start, config.num_steps_stop, config.num_steps, images)
 
 
 def _find_snapshot(config: Config, folder: Path) -> Path | None:
@@ -85,78 +165,5 @@ def _find_snapshot(config: Config, folder: Path) -> Path | None:
         return path
     found = latest_snapshot(path)
     if found is None:
-        raise UserError(f"continue_train: {path} holds no complete snapshot; leave the key away to start anew")
+        raise UserError(f"continue_train: {path} holds no complete snapshot; leave the key out to start anew")
     return found
-
-
-def _open_folder(config: Config, folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        save_config(config, folder)
-    except OSError as error:
-        raise UserError(f"snapshot_dir: cannot write to {folder} ({error.strerror}); give another folder") from error
-
-
-def _saver(config: Config, device: Device, run: Run, folder: Path, best: dict[str, float]) -> Callable[[int], Path]:
-    def save(done: int) -> Path:
-        name = f"{config.snapshot_prefix}_{done}"
-        if not device.is_first:
-            return folder / f"{name}.ckpt"
-        path = save_snapshot(folder, name, run.networks, run.optimizers, {"iteration": done, "best": best})
-        if config.keep_snapshots:
-            _remove_old(folder, config.snapshot_prefix, config.keep_snapshots)
-        return path
-
-    return save
-
-
-def _remove_old(folder: Path, prefix: str, keep: int) -> None:
-    """Removes all but the newest ``keep`` snapshots; the state file goes first, so that no half is taken for whole."""
-    states = sorted(folder.glob(f"{prefix}_*_state.safetensors"), key=lambda path: int(path.stem.split("_")[-2]))
-    for state in states[:-keep]:
-        state.unlink()
-        name = state.name.removesuffix("_state.safetensors")
-        for path in [folder / f"{name}.ckpt", *folder.glob(f"{name}_D*.ckpt")]:
-            path.unlink(missing_ok=True)
-
-
-def _has_validation(config: Config, device: Device) -> bool:
-    """Evaluation while training needs a validation split, and is the first process's work."""
-    target = target_of(config)
-    return bool(config.eval_every) and device.is_first and bool(target.description.labels) and target.root.is_dir()
-
-
-def _evaluator(config: Config, run: Run) -> Callable[[], dict[str, float]]:
-    dataset = eval_dataset(config, config.eval_images)
-    predictor = make_predictor(run.networks["G"], config.output_size, compiled=config.mode == "graph")
-
-    def scores() -> dict[str, float]:
-        set_precision(run.networks["G"], "O0")  # as eval_adv.py, which is to find the same numbers
-        result = evaluate(run.networks["G"], predictor, dataset, config.num_classes)
-        set_precision(run.networks["G"], config.amp_level)
-        return {"miou": 100 * result.confusion.mean_iou(), "entropy": result.mean_entropy}
-
-    return scores
-
-
-def _discriminator_watch(config: Config, folder: Path) -> Callable:
-    """Warns of discriminators that are of no use; a resumed run knows what was warned of before."""
-    names = [name for name, (_, weight) in DISCRIMINATORS.items() if getattr(config, weight)]
-    watch = DiscriminatorWatch(names, config.gan, window_of(config.num_steps_stop))
-    if (folder / "metrics.csv").is_file():
-        watch.add_all(read_curve(folder / "metrics.csv"))
-    return watch.look
-
-
-def _best_keeper(config: Config, run: Run, folder: Path, best: dict[str, float]) -> Callable:
-    """Keeps PREFIX_best_miou.ckpt and PREFIX_best_entropy.ckpt, and best.json that says when they were made."""
-
-    def keep(done: int, scores: dict[str, float]) -> None:
-        for name, larger_is_better in CRITERIA.items():
-            value = scores[name]
-            if name not in best or (value > best[name] if larger_is_better else value < best[name]):
-                best.update({name: value, f"{name}_iteration": done})
-                save_weights(folder / f"{config.snapshot_prefix}_best_{name}.ckpt", run.networks["G"])
-        write_json(folder / "best.json", best)
-
-    return keep

@@ -1,0 +1,59 @@
+"""File names of a run's snapshots and best weights; nothing else knows them.
+
+A snapshot PREFIX_ITERATION is PREFIX_ITERATION.ckpt (the network that is evaluated), one PREFIX_ITERATION_KEY.ckpt for
+every other network, and the state, which is written last.
+"""
+
+from pathlib import Path
+
+STATE_END = "_state.safetensors"
+
+
+def weights_of(folder: Path, prefix: str, iteration: int) -> Path:
+    """The weights of the network that is evaluated."""
+    return folder / f"{prefix}_{iteration}.ckpt"
+
+
+def partner_of(weights: Path, key: str) -> Path:
+    """The weights of the run's network ``key``, e.g. D1, beside those of the first."""
+    return weights.with_name(f"{weights.stem}_{key}.ckpt")
+
+
+def state_of(weights: Path) -> Path:
+    """The state beside a snapshot's weights."""
+    return weights.with_name(f"{weights.stem}{STATE_END}")
+
+
+def best_of(folder: Path, prefix: str, criterion: str) -> Path:
+    """The weights that were best by a criterion, e.g. miou."""
+    return folder / f"{prefix}_best_{criterion}.ckpt"
+
+
+def is_last_written(name: str) -> bool:
+    """Whether a file's name is that of a state, with which a snapshot becomes whole."""
+    return name.endswith(STATE_END)
+
+
+def is_there(weights: Path) -> bool:
+    """Whether a snapshot's first weights and its state exist."""
+    return weights.is_file() and state_of(weights).is_file()
+
+
+def list_snapshots(folder: Path, prefix: str = "*") -> list[Path]:
+    """Weights of the first network of every snapshot that has a state, oldest first."""
+    states = folder.glob(f"{prefix}_*{STATE_END}")
+    return sorted((path.with_name(path.name.replace(STATE_END, ".ckpt")) for path in states), key=iteration_of)
+
+
+def iteration_of(weights: Path) -> int:
+    """The iteration in a snapshot's name, or -1."""
+    number = weights.stem.rpartition("_")[2]
+    return int(number) if number.isdigit() else -1
+
+
+def remove_old(folder: Path, prefix: str, keep: int) -> None:
+    """Removes all but the newest ``keep`` snapshots; the state goes first, so that no half is taken for whole."""
+    for weights in list_snapshots(folder, prefix)[:-keep]:
+        state_of(weights).unlink()
+        for path in [weights, *folder.glob(f"{weights.stem}_*.ckpt")]:
+            path.unlink(missing_ok=True)

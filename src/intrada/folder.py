@@ -1,0 +1,43 @@
+"""A ranking's folder, as stage two reads it; see ``src.intrada.ranking`` for its content."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from model_utils.errors import UserError
+from model_utils.files import read_json
+from src.dataset.labels import ALL_IDS
+from src.dataset.samples import Sample, flat_name, keep_pairs
+
+MASKS, EASY, HARD, ABOUT = "color_masks", "easy_split.txt", "hard_split.txt", "ranking.json"
+
+
+def list_pseudo_labels(folder: Path, images: list[Sample]) -> list[Sample]:
+    """The easy split with its pseudo labels; ``images`` are the samples that ``easy_split.txt`` names.
+
+    Raises:
+        UserError: the ranking is not complete, or a pseudo label is missing or has another size than recorded.
+    """
+    size = read_ranking(folder)["model"]["size"]
+    masks = folder / MASKS
+    samples = [Sample(sample.name, sample.image, masks / flat_name(sample.name), ALL_IDS) for sample in images]
+    for sample in keep_pairs(samples, "fail"):
+        with Image.open(sample.label) as mask:
+            if list(mask.size[::-1]) != size:
+                raise UserError(
+                    f"{sample.label}: is {mask.size[0]}x{mask.size[1]}, but the ranking was made at "
+                    f"{size[1]}x{size[0]}; rank the images again"
+                )
+    return samples
+
+
+def read_ranking(folder: Path) -> dict:
+    """Content of a complete ranking's ``ranking.json``.
+
+    Raises:
+        UserError: there is no complete ranking.
+    """
+    about = read_json(folder / ABOUT)
+    if not about.get("complete"):
+        raise UserError(f"ranking_dir: {folder} holds no complete ranking; run bash scripts/run_entropy_rank.sh first")
+    return about

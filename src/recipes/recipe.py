@@ -1,0 +1,52 @@
+"""What every recipe is; a network's own overrides what is different there."""
+
+from functools import partial
+
+from mindspore import nn
+
+from model_utils.config import Config
+from model_utils.device_adapter import Device
+from src.backend.step import Engine, Step
+from src.dataset.augment_icnet import augment
+from src.dataset.domains import Data
+from src.dataset.fda import make_fda
+from src.dataset.loader import Loader, pair_loader
+from src.dataset.pixels import Pixels
+from src.dataset.samples import Sample
+from src.methods.supervised import make_step, two_head_objective
+
+
+class Recipe:
+    """What the configuration's ``network`` means besides the network itself.
+
+    ``OPTIONS``: keys of the configuration that the network takes, besides depths and width.
+    ``RUNNING_SCORE``: whether published scores are means of a running mIoU, which an evaluation then prints too.
+    """
+
+    OPTIONS: tuple[str, ...] = ()
+    RUNNING_SCORE = False
+
+    def supervised_step(self, config: Config, network: nn.Cell, optimizer: nn.Cell, engine: Engine) -> Step:
+        """The step of one labelled domain, for what ``loader`` gives; here cross entropy of an aux and a main head."""
+        return make_step(network, optimizer, engine, two_head_objective(config.lambda_seg))
+
+    def samples(self, labelled: list[Sample]) -> list[Sample]:
+        """The labelled samples as this network's training reads them."""
+        return labelled
+
+    def loader(self, config: Config, pixels: Pixels, data: Data) -> Loader:
+        """How a labelled training sample is read: (image, label) of the input's size, augmented as configured."""
+        size, change = config.input_size if data.has_source else config.input_size_target, None
+        if config.augmentation == "icnet" and not config.two_domains:
+            size = config.crop_size
+            change = partial(augment, base_size=config.base_size, crop_size=config.crop_size)
+        elif config.fda_beta and data.has_source and not data.are_pseudo_labels:
+            change = make_fda(data.unlabelled, size, config.fda_beta)
+        return pair_loader(pixels, size, augment=change, same_size=not data.are_pseudo_labels)
+
+    def check_evaluation(self, config: Config, device: Device) -> None:
+        """Refuses what an evaluation of this network cannot do."""
+
+    def report(self, config: Config):
+        """What an evaluation collects besides the common scores, see ``RefinementReport``; None: nothing."""
+        return None
