@@ -32,7 +32,7 @@ from model_utils.field_types import (
 )
 from model_utils.files import write_text
 from model_utils.option_names import OTHER_NAMES, Found, in_own_names
-from model_utils.overlays import find_file, read_file, read_with_bases
+from model_utils.overlays import combine, find_file, read_file
 
 DEFAULTS = Path(__file__).resolve().parent.parent / "advnet_config.yaml"
 SAVED_NAME = "config.yaml"  # the resolved configuration beside every checkpoint
@@ -160,6 +160,8 @@ READER = TypeAdapter(Config)
 def load_config(argv: list[str], *, beside: str | None = None) -> Config:
     """Reads ``--config_path FILE`` (default: ``advnet_config.yaml``) and then every ``--key value`` in ``argv``.
 
+    Several files, ``--config_path FILE,FILE``, are combined as if a file named them in its ``base``; see ``combine``.
+
     Args:
         argv: the command line without the program's name.
         beside: a key that holds the path of a checkpoint or of a run folder. Without ``--config_path``, the
@@ -170,16 +172,17 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
         SystemExit: ``--help`` was asked for and printed.
     """
     options = _parse_options(argv)
-    name = options.pop("config_path", None)
+    names = options.pop("config_path", None)
     given = in_own_names({key: (value, LINE) for key, value in options.items()})
-    path = DEFAULTS
-    if name is not None:
-        path = find_file(Path(), name, LINE, "config_path")
+    files = []
+    if names is not None:
+        files = [names] if Path(names).is_file() else [name.strip() for name in names.split(",")]
+        files = [find_file(Path(), name, LINE, "config_path") for name in files]
     elif beside in given:
         weights = find_file(Path(), given[beside][0], LINE, beside)
         saved = (weights if weights.is_dir() else weights.parent) / SAVED_NAME
-        path = saved if saved.is_file() else path
-    found = {**_defaults(), **read_with_bases(path, DEFAULTS), **given}
+        files = [saved] if saved.is_file() else []
+    found = {**_defaults(), **combine(files, DEFAULTS), **given}
     where = {_known(key, place): place for key, (_, place) in found.items()}
     try:
         config = READER.validate_python({key: value for key, (value, _) in found.items()})
@@ -215,7 +218,7 @@ def _parse_options(argv: list[str]) -> dict[str, str]:
     while words:
         word = words.pop(0)
         if word in ("-h", "--help"):
-            print(f"options: --config_path FILE and any of these keys (value = default)\n{describe_keys()}")
+            print(f"options: --config_path FILE[,FILE...] and any of these keys (value = default)\n{describe_keys()}")
             raise SystemExit(0)
         if not word.startswith("--"):
             raise UserError(f"'{word}' is not an option; write --key value, and --help for the keys")

@@ -20,13 +20,17 @@ def read_file(path: Path) -> Found:
     return {key: (value, f"{path}:{lines.get(key, 1)}") for key, value in raw.items()}
 
 
-def read_with_bases(path: Path, defaults: Path) -> Found:
-    """What the file and its bases say over ``defaults``, which is left out.
+def combine(files: list[Path], defaults: Path) -> Found:
+    """What the files and their bases say over ``defaults``, which is left out.
+
+    Later files win over earlier ones. Each counts once, below all files that build on it. When several files of a list
+    name a ``snapshot_dir``, the combination gets one of its own beside the last one's, called after those files:
+    ``advent.yaml`` and ``synthia.yaml`` write to ``./snapshots/advent_synthia``.
 
     Raises:
         UserError: a file is wrong or missing, or leads back to itself; names the file that asks for it.
     """
-    return _layer(path, "", (), {Path(os.path.realpath(defaults))})
+    return _combined(files, "", (), {Path(os.path.realpath(defaults))})
 
 
 def find_file(folder: Path, name: Any, where: str, key: str) -> Path:
@@ -37,14 +41,27 @@ def find_file(folder: Path, name: Any, where: str, key: str) -> Path:
     """
     try:
         if not isinstance(name, str) or "\0" in name:
-            raise ValueError("must be a file")
+            raise ValueError("must be a file" + " or a list of files" * (key == "base"))
         return folder / expand(name)
     except ValueError as error:
         raise UserError(f"{where}: {key} {error}, not {name!r:.80}") from None
 
 
+def _combined(files: list[Path], asked: str, above: tuple[Path, ...], done: set[Path]) -> Found:
+    found: Found = {}
+    names = []
+    for path in files:
+        layer = _layer(path, asked, above, done)
+        names += [path.stem] if "snapshot_dir" in layer else []
+        found |= layer
+    if len(names) > 1:
+        folder, where = found["snapshot_dir"]
+        found["snapshot_dir"] = (f"{str(folder).rstrip('/').rpartition('/')[0] or '.'}/{'_'.join(names)}", where)
+    return found
+
+
 def _layer(path: Path, asked: str, above: tuple[Path, ...], done: set[Path]) -> Found:
-    """The file over its ``base``; nothing when it counts already."""
+    """The file over its ``base``, a file or a list of them; nothing when it counts already."""
     path = Path(os.path.realpath(path))
     if path in above:
         raise UserError(f"{asked}{path}: its 'base' leads back to itself")
@@ -56,8 +73,6 @@ def _layer(path: Path, asked: str, above: tuple[Path, ...], done: set[Path]) -> 
     except UserError as error:
         raise UserError(f"{asked}{error}") from None
     base, where = own.pop("base", (None, ""))
-    below = {}
-    if base:
-        parent = find_file(path.parent, base, where, "base")
-        below = _layer(parent, f"{where}: base ", (*above, path), done)
-    return {**below, **in_own_names(own)}
+    names = base if isinstance(base, list) else [base] if base else []
+    files = [find_file(path.parent, name, where, "base") for name in names]
+    return {**_combined(files, f"{where}: base ", (*above, path), done), **in_own_names(own)}

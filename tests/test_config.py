@@ -57,7 +57,7 @@ FAULTS = [
     ("width: " + 3000 * "[", ": is nested too deeply"),
     ("width: &w [*w]", "1: width must be a whole number, not '[["),
     ("gan: LS\n\nbase: nowhere.yaml", "some.yaml:3: base "),
-    ("base: [a]", "1: base must be a file"),
+    ("base: [a, [b]]", "1: base must be a file or a list of files, not ['b']"),
     ('base: "\\0"', "1: base must be a file"),
     ('data_dir: "a\\0"', "1: data_dir must be text without control characters"),
     ("data_dir: ${NOWHERE}/a", "1: data_dir must name variables that are set, and ${NOWHERE} is not, not"),
