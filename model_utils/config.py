@@ -206,6 +206,8 @@ def describe_keys() -> str:
         if entry := re.match(r"(\w+):\s*(.*?)\s+#\s+(.*)", line):
             key, value, meaning = entry.groups()
             lines.append(f"  --{key} {value}\n        {meaning}")
+        elif more := re.match(r"\s+#\s+(.*)", line):  # the comment goes on
+            lines[-1] += f"\n        {more[1]}"
         elif line.startswith("# ----"):
             lines.append(f"\n{line.strip('# -')}:")
     return "\n".join(lines)

@@ -26,9 +26,13 @@ def test_defaults_are_adaptsegnets():
     assert config.depths == (3, 4, 23, 3)
 
 
-def test_every_key_is_documented():
+def test_every_key_is_documented_with_its_whole_comment():
     text = describe_keys()
     assert [f.name for f in fields(Config) if f"--{f.name} " not in text] == []
+    words = [line.strip() for line in text.splitlines()]
+    for line in DEFAULTS.read_text(encoding="utf-8").splitlines():
+        comment = line.partition(" # ")[2].strip()
+        assert line.startswith("#") or not comment or comment in words
 
 
 FAULTS = [
