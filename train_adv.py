@@ -10,7 +10,7 @@ from model_utils.errors import UserError, run
 def main(argv: list[str] | None = None) -> None:
     """Trains the system of the configuration; ``argv`` is the command line without the program's name."""
     config = load_config(sys.argv[1:] if argv is None else argv)
-    if config.method == "supervised":
+    if not config.two_domains:
         raise UserError(f"method: {config.method} has one domain; start it with train_src.py")
     device = start_device(
         config.device, device_id=config.device_id, threads=config.threads, deterministic=config.deterministic

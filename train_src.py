@@ -13,7 +13,7 @@ def main(argv: list[str] | None = None) -> None:
     if not any(word.startswith(("--config_path", "--config-path")) for word in argv):
         argv = ["--config_path", "configs/source_only.yaml", *argv]
     config = load_config(argv)
-    if config.method != "supervised":
+    if config.two_domains:
         raise UserError(f"method: {config.method} has two domains; start it with train_adv.py")
     device = start_device(
         config.device, device_id=config.device_id, threads=config.threads, deterministic=config.deterministic

@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     images = config.batch_size * config.iter_size * options.devices
     pace = images_per_second(options.folder / "metrics.csv", images, options.warm_up)
     print(f"FPS: {pace:.2f}")
-    if config.method != "supervised":
+    if config.two_domains:
         print(f"images of both domains a second: {2 * pace:.2f}")
 
 
