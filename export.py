@@ -7,6 +7,7 @@ from pathlib import Path
 from model_utils.config import Config, load_config
 from model_utils.device_adapter import start_configured
 from model_utils.errors import UserError, run
+from model_utils.sizes import Size, parse_size
 
 # Above this share of the largest output, two programs do not compute the same.
 TOLERANCE = 1e-3
@@ -32,7 +33,7 @@ def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     add("--file_format", type=str.upper, choices=("MINDIR", "ONNX", "AIR"), default="MINDIR")
     add("--file_name", type=Path, help="the file to write; default: the checkpoint's name with another ending")
     add("--batch_size", type=batch, default=1, metavar="N|dynamic", help="1 to 64, or dynamic (default 1)")
-    add("--size", type=numbers, metavar="H,W", help="of the input; default: the target size of the configuration")
+    add("--size", type=parse_size, metavar="W,H", help="of the input, e.g. 1024,512; default: input_size_target")
     add("--head", help="only this output, e.g. main; default: all")
     add("--upsample", action="store_true", help="enlarge the logits to the configuration's output_size in the graph")
     add("--argmax", action="store_true", help="trainIds (int32) instead of logits")
@@ -43,7 +44,7 @@ def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     return parser.parse_known_args(argv)
 
 
-def export_checkpoint(config: Config, options: argparse.Namespace, size: tuple[int, int]) -> Path:
+def export_checkpoint(config: Config, options: argparse.Namespace, size: Size) -> Path:
     """Builds the network, writes its file and compares the two. Returns the file's path."""
     from src.checkpoint import load_weights
     from src.export.deploy import DeployNet, differences, export_mindir, export_onnx
@@ -115,14 +116,6 @@ def batch(text: str) -> int | None:
     if not (text.isdigit() and 1 <= int(text) <= 64):
         raise argparse.ArgumentTypeError(f"must be 1 to 64 or dynamic, not '{text}'")
     return int(text)
-
-
-def numbers(text: str) -> tuple[int, int]:
-    """``512,1024`` as (height, width)."""
-    parts = text.replace(" ", "").split(",")
-    if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise argparse.ArgumentTypeError(f"must be H,W like 512,1024, not '{text}'")
-    return int(parts[0]), int(parts[1])
 
 
 def yes_or_no(text: str) -> bool:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from model_utils.errors import UserError, run
+from model_utils.sizes import parse_size
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -22,28 +23,22 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("cityscapes", type=Path, help="folder that holds leftImg8bit")
     parser.add_argument("out", type=Path, help="folder for the .bin files")
     parser.add_argument("--split", default="val")
-    parser.add_argument("--size", default="512,1024", metavar="H,W", help="of the network's input (default 512,1024)")
+    size_help = "of the network's input (default 1024,512)"
+    parser.add_argument("--size", type=parse_size, default=(512, 1024), metavar="W,H", help=size_help)
     parser.add_argument("--network", choices=NETWORKS, default="deeplab_multi")
     options = parser.parse_args(argv)
-    size, pixels = _size(options.size), NETWORKS[options.network].PIXELS
+    pixels = NETWORKS[options.network].PIXELS
     samples = list_cityscapes(options.cityscapes, options.split, with_labels=False)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         for sample in tqdm(samples, unit="image"):
             target = options.out / f"{sample.image.name.partition('.')[0]}.bin"
             temporary = target.with_suffix(".tmp")
-            temporary.write_bytes(pixels.prepare(read_bgr(sample.image), size)[None].tobytes())
+            temporary.write_bytes(pixels.prepare(read_bgr(sample.image), options.size)[None].tobytes())
             temporary.replace(target)
     except OSError as error:
         raise UserError(f"{options.out}: cannot be written ({error.strerror}); give another folder") from error
     print(f"{len(samples)} images written to {options.out}")
-
-
-def _size(text: str) -> tuple[int, int]:
-    parts = text.split(",")
-    if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
-        raise UserError(f"size: must be H,W like 512,1024, not '{text}'")
-    return int(parts[0]), int(parts[1])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""This project's side of the benchmarks: ``python benchmarks/own_side.py SYSTEM H,W`` prints one JSON line."""
+"""This project's side of the benchmarks: ``python benchmarks/own_side.py SYSTEM W,H`` prints one JSON line."""
 
 import sys
 from pathlib import Path

@@ -24,6 +24,7 @@ from train_step import call, compare, in_process  # noqa: E402
 
 from model_utils.errors import UserError, run  # noqa: E402
 from model_utils.files import write_text  # noqa: E402
+from model_utils.sizes import Size, size_text  # noqa: E402
 
 Row = dict[str, object]
 COLUMNS = ("name", "seconds", "torch_seconds", "time_ratio", "memory_gb", "torch_memory_gb", "memory_ratio", "note")
@@ -57,13 +58,12 @@ class Bench:
         probe = subprocess.run([self.torch_python, "-c", "import torch"], capture_output=True, check=False)
         return probe.returncode == 0
 
-    def words(self, system: str, size: tuple[int, int], batch: int = 1) -> list[str]:
+    def words(self, system: str, size: Size, batch: int = 1) -> list[str]:
         """Options of one measurement."""
-        height, width = (n // self.scale for n in size)
         options = ["--batch_size", str(batch), "--steps", str(self.steps), "--device", self.device]
-        return [system, f"{height},{width}", *options]
+        return [system, size_text((size[0] // self.scale, size[1] // self.scale)), *options]
 
-    def own(self, system: str, size: tuple[int, int], batch: int = 1) -> dict[str, float]:
+    def own(self, system: str, size: Size, batch: int = 1) -> dict[str, float]:
         """This project's side alone."""
         return in_process(sys.executable, "own_side.py", self.words(system, size, batch))
 
@@ -93,7 +93,7 @@ class Bench:
         for name, system, without, size, note in PARTS:
             yield f"{name}, {self.words(system, size)[1]}", partial(self._part, system, without, size, note)
 
-    def _part(self, system: str, without: str, size: tuple[int, int], note: str) -> Row:
+    def _part(self, system: str, without: str, size: Size, note: str) -> Row:
         whole, bare = self.own(system, size), self.own(without, size)
         ratio = whole["step_s"] / bare["step_s"]
         return {"seconds": whole["step_s"], "time_ratio": ratio, "memory_gb": whole["memory_gb"], "note": note}

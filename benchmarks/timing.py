@@ -7,23 +7,16 @@ import statistics
 import time
 from collections.abc import Callable
 
-Size = tuple[int, int]
+from model_utils.sizes import parse_size
+
 Work = Callable[[], object]
 SYSTEMS = ("advnet", "icnet", "pointrend", "advnet_eval", "icnet_eval", "pointrend_eval")
 OWN_SYSTEMS = (*SYSTEMS, "advnet_rank", "pointrend_coarse")
 
 
-def parse_size(text: str) -> Size:
-    """``H,W`` or ``H W``."""
-    numbers = text.replace(",", " ").split()
-    if len(numbers) != 2 or not all(n.isdigit() for n in numbers):
-        raise argparse.ArgumentTypeError(f"must be H,W like 256,512, not '{text}'")
-    return int(numbers[0]), int(numbers[1])
-
-
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of a measurement."""
-    parser.add_argument("--source_size", type=parse_size, metavar="H,W", help="of AdvNet's source, if it differs")
+    parser.add_argument("--source_size", type=parse_size, metavar="W,H", help="of AdvNet's source, if it differs")
     parser.add_argument("--batch_size", type=int, default=1)
     parser.add_argument("--memory", choices=("normal", "low"), default="normal", help="of this project's AdvNet step")
     parser.add_argument("--device", default="CPU", help="of this project: CPU, GPU or Ascend")
@@ -34,7 +27,7 @@ def main(prepare: Callable[..., Work], start: Callable[[str], object] | None = N
     """Runs what ``prepare`` makes and prints seconds per step (median), of the first one, and peak memory in GB."""
     parser = argparse.ArgumentParser()
     parser.add_argument("system", choices=OWN_SYSTEMS)
-    parser.add_argument("size", type=parse_size, metavar="H,W")
+    parser.add_argument("size", type=parse_size, metavar="W,H", help="of the images, e.g. 512,256")
     add_options(parser)
     options = parser.parse_args()
     if start is not None:

@@ -1,9 +1,12 @@
-"""PyTorch's side of the benchmarks: ``python benchmarks/torch_side.py SYSTEM H,W --batch_size 1`` prints one JSON line.
+"""PyTorch's side of the benchmarks: ``python benchmarks/torch_side.py SYSTEM W,H --batch_size 1`` prints one JSON line.
 
-It needs PyTorch and nothing of this project.
+It needs PyTorch and of this project no more than a file that imports no package.
 """
 
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 import torch_advnet

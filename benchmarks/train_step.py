@@ -1,8 +1,8 @@
 """Measures one training step, or one network in evaluation, against the same in PyTorch.
 
-``python benchmarks/train_step.py --size 256,512`` measures AdvNet (ResNet-101, both domains, batch 1) and prints one
-JSON line; ``--system icnet --size 480,480 --batch_size 2``, ``--system pointrend --size 256,512`` and ``--system
-icnet_eval --size 1024,2048`` the others. ``time_ratio`` and ``memory_ratio`` are this project's median step time and
+``python benchmarks/train_step.py --size 512,256`` measures AdvNet (ResNet-101, both domains, batch 1) and prints one
+JSON line; ``--system icnet --size 480,480 --batch_size 2``, ``--system pointrend --size 512,256`` and ``--system
+icnet_eval --size 2048,1024`` the others. ``time_ratio`` and ``memory_ratio`` are this project's median step time and
 peak memory over PyTorch's, measured in turns on this machine. PyTorch is a need of this benchmark only:
 ``pip install torch==2.13.0``, or name an interpreter that has it with ``--torch_python``.
 """
@@ -18,9 +18,10 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
 
-from timing import SYSTEMS, add_options, parse_size  # noqa: E402
+from timing import SYSTEMS, add_options  # noqa: E402
 
 from model_utils.errors import UserError, run  # noqa: E402
+from model_utils.sizes import parse_size, size_text  # noqa: E402
 
 
 def call(command: list[str], hint: str = "", **variables: str) -> str:
@@ -63,16 +64,18 @@ def main(argv: list[str] | None = None) -> None:
     """Measures and prints one JSON line."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--system", choices=SYSTEMS, default="advnet")
-    parser.add_argument("--size", type=parse_size, default=(128, 256), metavar="H,W", help="of the images")
+    parser.add_argument(
+        "--size", type=parse_size, default=(128, 256), metavar="W,H", help="of the images, e.g. 512,256"
+    )
     add_options(parser)
     parser.add_argument("--rounds", type=int, default=2, help="rounds in which both sides take turns")
     parser.add_argument("--torch_python", default=sys.executable, help="interpreter that has PyTorch")
     options = parser.parse_args(argv)
-    size, source_size = (f"{height},{width}" for height, width in (options.size, options.source_size or options.size))
+    size, source_size = map(size_text, (options.size, options.source_size or options.size))
     words = [options.system, size, "--source_size", source_size, "--batch_size", str(options.batch_size)]
     words += ["--memory", options.memory, "--device", options.device, "--steps", str(options.steps)]
     result = compare(words, options.torch_python, options.rounds)
-    print(json.dumps({"system": options.system, "size": options.size, "batch_size": options.batch_size, **result}))
+    print(json.dumps({"system": options.system, "size": size, "batch_size": options.batch_size, **result}))
 
 
 if __name__ == "__main__":

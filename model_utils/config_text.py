@@ -1,108 +1,96 @@
-"""Text of YAML files and of the command line -> typed values, and back."""
+"""YAML files -> dictionaries, with one sentence for whatever is wrong in the text."""
 
-import io
 import re
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import yaml
 
 from model_utils.errors import UserError
 
-Size = tuple[int, int]  # (height, width); "W,H" in files and on the command line
+# With a point or an exponent, so that 007 is text.
+FLOAT = r"[-+]?((\.\d+|\d+\.\d*)([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|Inf|INF))|\.(nan|NaN|NAN)"
+KINDS = ("null", "bool", "int", "float", "str", "seq", "map")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without repeated keys, in which 1e-4 is a number."""
+    """Plain values as YAML 1.2 has them: ``no`` and dates are text, ``1e-4`` is a number. No key stands twice."""
+
+    yaml_implicit_resolvers: dict = {}  # noqa: RUF012
+    yaml_constructors = {  # noqa: RUF012
+        tag: make
+        for tag, make in yaml.SafeLoader.yaml_constructors.items()
+        if tag is None or tag.rpartition(":")[2] in KINDS
+    }
+    lines: dict[Any, int]  # of the keys of the mapping that was read last: the outermost
+
+    def place(self, node: yaml.Node) -> str:
+        return f"{self.name}:{node.start_mark.line + 1}"
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen = set()
+        lines: dict[str, int] = {}
         for key_node, _ in node.value:
-            if key_node.value in seen:
-                raise UserError(f"{self.name}: key '{key_node.value}' stands twice; remove one")
-            seen.add(key_node.value)
+            if not isinstance(key_node, yaml.ScalarNode):
+                hint = "is this a template that nothing filled in?"
+                raise UserError(f"{self.place(key_node)}: a key must be a word, not a list or a mapping; {hint}")
+            if key_node.value in lines:
+                raise UserError(f"{self.place(key_node)}: key '{key_node.value}' stands twice; remove one")
+            lines[key_node.value] = key_node.start_mark.line + 1
+        self.lines = lines
         return super().construct_mapping(node, deep)
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # e.g. !!bool maybe
+            kind = node.tag.rpartition(":")[2]
+            raise UserError(f"{self.place(node)}: '{str(node.value)[:80]}' cannot be read as {kind}") from error
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+
+for kind, pattern, first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?(0|[1-9]\d*)", list("-+0123456789")),
+    ("float", FLOAT, list("-+.0123456789")),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", re.compile(f"^(?:{pattern})$", re.ASCII), first)
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
     """The file's keys and values, as they stand there.
 
     Raises:
-        UserError: it cannot be read, is no YAML or no mapping, or repeats a key.
+        UserError: it cannot be read, is no YAML in UTF-8 or no mapping, or repeats a key.
     """
+    return load_with_lines(path)[0]
+
+
+def load_with_lines(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """``load_yaml`` and the lines, from 1 on, at which the outermost keys stand."""
     try:
-        stream = io.StringIO(path.read_text(encoding="utf-8"))
-        stream.name = str(path)
-        raw = yaml.load(stream, _Loader) or {}  # a SafeLoader
+        data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); give an existing file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise UserError(f"{path}: is not text in UTF-8; save it in that encoding")
+    loader = _Loader(text)
+    loader.name = str(path)
+    try:
+        raw = loader.get_single_data()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problem = " ".join((error.problem or error.context or "").split())
+        raise UserError(f"{path}:{mark.line + 1}: is not valid YAML: {problem}") from error
+    except yaml.YAMLError as error:
         raise UserError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError:
+        raise UserError(f"{path}: is nested too deeply; write lines of 'key: value'") from None
+    if raw is None:
+        return {}, {}
     if not isinstance(raw, dict):
         raise UserError(f"{path}: must be lines of 'key: value'")
-    return raw
-
-
-def convert(key: str, kind: Any, value: Any, where: object) -> Any:
-    """One value, from YAML or the command line, as the type ``kind`` that Config declares for ``key``.
-
-    Raises:
-        UserError: it is none; names where it stands and the key.
-    """
-    problem = f"{where}: {key} must be"
-    if get_origin(kind) is Literal:
-        by_text = {str(choice).lower(): choice for choice in get_args(kind)}
-        if str(value).lower() not in by_text:
-            raise UserError(f"{problem} one of {', '.join(map(str, get_args(kind)))}, not '{value}'")
-        return by_text[str(value).lower()]
-    if kind is bool:
-        words = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
-        if str(value).lower() not in words:
-            raise UserError(f"{problem} true or false, not '{value}'")
-        return words[str(value).lower()]
-    if kind is str:
-        if isinstance(value, dict | list):
-            raise UserError(f"{problem} text, not {value}")
-        return "" if value is None else str(value)
-    if get_origin(kind) is tuple:
-        return _convert_tuple(key, kind, value, problem)
-    return _number(kind, value, problem)
-
-
-def _convert_tuple(key: str, kind: Any, value: Any, problem: str) -> tuple:
-    parts = value if isinstance(value, list) else re.split(r"\s*,\s*", str(value).strip())
-    if kind == Size:
-        if key == "crop_size" and len(parts) == 1:
-            parts = parts * 2  # a square
-        numbers = [_number(int, part, f"{problem} W,H like 1024,512:") for part in parts]
-        if len(numbers) != 2:
-            raise UserError(f"{problem} W,H like 1024,512, not '{value}'")
-        return numbers[1], numbers[0]
-    return tuple(_number(get_args(kind)[0], part, problem) for part in parts)
-
-
-def _number(kind: type, value: Any, problem: str) -> int | float:
-    name = "a whole number" if kind is int else "a number"
-    if isinstance(value, bool):
-        raise UserError(f"{problem} {name}, not '{value}'")
-    try:
-        number = kind(value)
-    except (TypeError, ValueError):
-        raise UserError(f"{problem} {name}, not '{value}'") from None
-    if isinstance(value, float) and number != value:
-        raise UserError(f"{problem} {name}, not '{value}'")
-    return number
-
-
-def to_text(kind: Any, value: Any) -> Any:
-    """The value as it is written to YAML; the inverse of ``convert``."""
-    if kind == Size:
-        return f"{value[1]},{value[0]}"
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return value
+    return raw, loader.lines

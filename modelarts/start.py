@@ -80,7 +80,8 @@ def check_options(task: Task, job: Job) -> Config | None:
     """The configuration, read before anything is copied; None for a program that has options of its own."""
     path = job.options.get("config_path", "")
     if path:
-        job.options["config_path"] = str(sync_in(path, job.work / "config") if is_url(path) else ROOT / path)
+        local = ",".join(str(ROOT / name.strip()) for name in path.split(","))
+        job.options["config_path"] = str(sync_in(path, job.work / "config")) if is_url(path) else local
     if task.program == "export.py":
         return None
     if task.is_training:

@@ -9,8 +9,16 @@ is_number() { [[ "$1" =~ ^[1-9][0-9]*$ ]]; }
 # the_folder PATH: its absolute form, or an error that names it
 the_folder() { [ -d "$1" ] || { echo "error: folder $1 does not exist" >&2; return 2; }; (cd "$1" && pwd); }
 
-# the_file PATH: its absolute form, or an error that names it
-the_file() { [ -f "$1" ] || { echo "error: file $1 does not exist" >&2; return 2; }; echo "$(cd "$(dirname "$1")" && pwd)/$(basename "$1")"; }
+# the_file PATH[,PATH...]: its absolute form, or an error that names it
+the_file() {
+  if [[ ! -f "$1" && "$1" == *,* ]]; then
+    local first rest
+    first=$(the_file "${1%%,*}") && rest=$(the_file "${1#*,}") && echo "$first,$rest"
+    return
+  fi
+  [ -f "$1" ] || { echo "error: file $1 does not exist" >&2; return 2; }
+  echo "$(cd "$(dirname "$1")" && pwd)/$(basename "$1")"
+}
 
 # launch DEVICE_NUM PROGRAM OPTIONS...: directly on one device, through msrun on several.
 # Worker logs go to a fresh folder msrun_log/TIME. Ctrl-C and SIGTERM end every process and give 130 and 143.

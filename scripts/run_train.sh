@@ -4,7 +4,7 @@ set -euo pipefail
 usage="usage: bash scripts/run_train.sh [DEVICE_NUM] [DATA_PATH] [CONFIG] [--key value ...]
   DEVICE_NUM  1, or more through msrun        (default 1)
   DATA_PATH   folder with GTA5/, Cityscapes/  (default ./data)
-  CONFIG      a YAML file                     (default advnet_config.yaml)"
+  CONFIG      a YAML file or FILE,FILE,...    (default advnet_config.yaml)"
 source "$(dirname "$0")/_common.sh"
 devices=${1:-1} data=${2:-$project/data} config=$project/advnet_config.yaml
 if ! is_number "$devices"; then echo "$usage" >&2; exit 2; fi

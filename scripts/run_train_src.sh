@@ -4,7 +4,7 @@ set -euo pipefail
 usage="usage: bash scripts/run_train_src.sh [DEVICE_NUM] [DATA_PATH] [CONFIG] [--key value ...]
   DEVICE_NUM  1, or more through msrun        (default 1)
   DATA_PATH   folder with GTA5/, Cityscapes/  (default ./data)
-  CONFIG      a YAML file                     (default configs/source_only.yaml)"
+  CONFIG      a YAML file or FILE,FILE,...    (default configs/source_only.yaml)"
 source "$(dirname "$0")/_common.sh"
 devices=${1:-1} data=${2:-$project/data} config=$project/configs/source_only.yaml
 if ! is_number "$devices"; then echo "$usage" >&2; exit 2; fi

@@ -10,7 +10,7 @@ def test_the_table_holds_what_was_measured(tmp_path):
     printed = call("benchmarks/table.py", "--quick", "--steps", 1, "--only", "icnet network", "--output", file)
     with file.open(encoding="utf-8") as lines:
         (row,) = csv.DictReader(lines)
-    assert row["name"] == "ICNet network, 512,1024, batch 1" and f"name {row['name']}" in printed
+    assert row["name"] == "ICNet network, 1024,512, batch 1" and f"name {row['name']}" in printed
     assert float(row["seconds"]) > 0 and float(row["memory_gb"]) > 0.3
 
 

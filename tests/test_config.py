@@ -1,7 +1,7 @@
 """Configuration: types, overlays, options, and refusals that name the key."""
 
 import re
-from dataclasses import fields
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 from pathlib import Path
 
 import pytest
@@ -26,9 +26,107 @@ def test_defaults_are_adaptsegnets():
     assert config.depths == (3, 4, 23, 3)
 
 
-def test_every_key_is_documented():
+def test_every_key_is_documented_with_its_whole_comment():
     text = describe_keys()
     assert [f.name for f in fields(Config) if f"--{f.name} " not in text] == []
+    words = [line.strip() for line in text.splitlines()]
+    for line in DEFAULTS.read_text(encoding="utf-8").splitlines():
+        comment = line.partition(" # ")[2].strip()
+        assert line.startswith("#") or not comment or comment in words
+
+
+FAULTS = [
+    ("batch_size: .inf", "1: batch_size must be a finite number, not 'inf'"),
+    ("gan: LS\nlearning_rate: .nan", "2: learning_rate must be a finite number, not 'nan'"),
+    ("learning_rate: 1e999", "1: learning_rate must be a finite number, not 'inf'"),
+    ("batch_size: 9999999999", "1: batch_size must be at most 2147483647, not '9999999999'"),
+    ("random_seed: 4294967296", "1: random_seed must be at most 4294967295, not '4294967296'"),
+    ("num_classes: 255", "1: num_classes must be at most 254"),
+    ("width: -1", "1: width must be above 0, not '-1'"),
+    ("warmup_steps: -1", "1: warmup_steps must be at least 0, not '-1'"),
+    ("fda_beta: 0.5", "1: fda_beta must be below 0.5, not '0.5'"),
+    ("input_size: 65536,5", "1: input_size must be W,H like 1024,512 (each from 0 to 65535), not '65536,5'"),
+    ("batch_size: " + 5000 * "9", "1: '" + 80 * "9" + "' cannot be read as int"),
+    ("scales: []", "1: scales must be one value or several with commas between them, not '[]'"),
+    ("scales: ''", "1: scales must be one value or several"),
+    ("milestones: {a: 1}", "1: milestones must be values with commas between them"),
+    ("scales: [[1]]", "1: scales must be a number, not '[1]'"),
+    ("lambda_easy: 1", "1: lambda_easy must be between 0 and 1 (both excluded), not '1'"),
+    ("num_steps: {{ steps }}", "1: a key must be a word, not a list or a mapping; is this a template"),
+    ("? [a, b]\n: c", "1: a key must be a word"),
+    ("batch_size: 2001-12-14", "1: batch_size must be a whole number, not '2001-12-14'"),
+    ("batch_size: 2001-13-45", "1: batch_size must be a whole number, not '2001-13-45'"),
+    ("batch_size: !!timestamp abc", "1: is not valid YAML: could not determine a constructor"),
+    ("flip: !!bool maybe", "1: 'maybe' cannot be read as bool"),
+    ("width: " + 30000 * "[", ": is nested too deeply"),
+    ("width: &w [*w]", "1: width must be a whole number, not '[["),
+    ("gan: LS\n\nbase: nowhere.yaml", "some.yaml:3: base "),
+    ("base: [a, [b]]", "1: base must be a file or a list of files, not ['b']"),
+    ('base: "\\0"', "1: base must be a file"),
+    ('data_dir: "a\\0"', "1: data_dir must be text without control characters"),
+    ("data_dir: ${NOWHERE}/a", "1: data_dir must name variables that are set, and ${NOWHERE} is not, not"),
+    ("data_dir: ~nobody-of-this-name/a", "1: data_dir must start with a home folder that exists"),
+    ("config_path: a.yaml", "1: unknown key 'config_path'"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), FAULTS, ids=[text[:30] for text, _ in FAULTS])
+def test_what_no_run_can_use_is_one_sentence_with_file_and_line(tmp_path, text, message):
+    argv = write(tmp_path, text)
+    with pytest.raises(UserError) as caught:
+        load_config(argv)
+    sentence = str(caught.value)
+    assert sentence.startswith(argv[1]) and message in sentence
+    assert "\n" not in sentence and len(sentence) < 500
+
+
+def test_encodings(tmp_path):
+    path = tmp_path / "some.yaml"
+    argv = ["--config_path", str(path)]
+    path.write_bytes("width: 8\r\ngan: LS\r\nset: 街\r\n".encode("utf-8-sig"))
+    config = load_config(argv)
+    assert (config.width, config.gan, config.set) == (8, "LS", "街")
+    for wrong in ("width: 8".encode("utf-16"), "width: 8".encode("utf-16-le"), "set: é".encode("latin-1")):
+        path.write_bytes(wrong)
+        with pytest.raises(UserError, match=r"some.yaml: is not text in UTF-8"):
+            load_config(argv)
+
+
+def test_text_stays_what_was_written(tmp_path):
+    config = load_config(write(tmp_path, "set: no\neval_set: 2001-12-14\nsnapshot_prefix: 007\nclasses: ~\n"))
+    assert (config.set, config.eval_set, config.snapshot_prefix, config.classes) == ("no", "2001-12-14", "007", "")
+
+
+def test_home_and_variables_in_paths(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("DATA", str(tmp_path))
+    config = load_config([*write(tmp_path, "data_path: ${DATA}/x\nset: ~/y"), "--snapshot_dir", "~/runs"])
+    assert (config.data_path, config.set, config.snapshot_dir) == (f"{tmp_path}/x", "~/y", "/home/me/runs")
+    assert load_config(["--config_path", "${DATA}/some.yaml"]).data_path == f"{tmp_path}/x"
+    save_config(load_config(["--width", "8"]), tmp_path)
+    assert load_config(["--restore_from", "${DATA}/x.ckpt"], beside="restore_from").width == 8
+
+
+def test_errors_name_the_file_that_the_value_comes_from(tmp_path):
+    (tmp_path / "below.yaml").write_text("gan: LS\nwidth: wide\n", encoding="utf-8")
+    argv = write(tmp_path, "base: below.yaml\nnum_steps: 10")
+    with pytest.raises(UserError, match=r"below.yaml:2: width must be"):
+        load_config(argv)
+    with pytest.raises(UserError, match=r"some.yaml:2: num_steps_stop \(150000\) must not be above num_steps \(10\)"):
+        load_config([*argv, "--width", "8"])
+    with pytest.raises(UserError, match=r"^command line and .*some.yaml:2: num_steps_stop \(11\)"):
+        load_config([*argv, "--width", "8", "--num_steps_stop", "11"])
+    with pytest.raises(UserError, match=r"^command line: width must be above 0, not '0'"):
+        load_config([*argv, "--width", "0"])
+
+
+def test_the_configuration_is_frozen_and_replaceable():
+    config = load_config([])
+    with pytest.raises(FrozenInstanceError):
+        config.width = 8
+    other = replace(config, width=8, method="supervised")
+    assert (other.width, other.two_domains, config.two_domains) == (8, False, True)
+    assert asdict(other)["input_size"] == (720, 1280)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)

@@ -66,7 +66,7 @@ def test_onnx_is_standard_named_dynamic_and_equal(checkpoint, tmp_path, capsys):
 
 
 def test_fixed_batch_and_size_are_those_that_were_asked_for(checkpoint, tmp_path):
-    options = ["--batch_size", "2", "--size", "64,96", "--file_name", str(tmp_path / "net"), "--verify", "false"]
+    options = ["--batch_size", "2", "--size", "96,64", "--file_name", str(tmp_path / "net"), "--verify", "false"]
     export.main(["--ckpt_file", str(checkpoint), "--file_format", "ONNX", *options])
     graph = onnx.load(tmp_path / "net.onnx").graph
     shapes = [[axis.dim_value for axis in value.type.tensor_type.shape.dim] for value in [*graph.input, *graph.output]]

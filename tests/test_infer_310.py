@@ -305,7 +305,7 @@ def test_the_program_is_clean_under_the_address_sanitizer(run_folder, tmp_path):
 
 
 def test_bins_for_other_tools_are_the_networks_input(run_folder, tmp_path):
-    given = [run_folder / "world" / "Cityscapes", tmp_path / "bins", "--size", "48,64"]
+    given = [run_folder / "world" / "Cityscapes", tmp_path / "bins", "--size", "64,48"]
     call(sys.executable, "preprocess.py", *given)
     paths = sorted(images(run_folder).glob("*/*.png"))
     assert len(list((tmp_path / "bins").iterdir())) == len(paths) == 5
@@ -321,10 +321,12 @@ def test_missing_results_are_not_scored(run_folder, tmp_path):
 
 def test_compiler_commands_are_written(run_folder, tmp_path):
     given = [run_folder / "tiny.onnx", "Ascend310P3", "--aipp", "--out", tmp_path, "--batches", 1, 64]
+    given += ["--size", "640,320"]
     printed = call("bash", ROOT / "scripts" / "convert_om.sh", *given)
     assert "atc is not installed here" in printed
     lines = (tmp_path / "convert.sh").read_text().splitlines()
-    assert len(lines) == 4 and "--input_shape=image:64,3,512,1024" in lines[3] and "tiny_bs64" in lines[3]
+    assert len(lines) == 4 and "--input_shape=image:64,3,320,640" in lines[3] and "tiny_bs64" in lines[3]
     aipp = (tmp_path / "aipp.cfg").read_text()
+    assert "src_image_size_h: 320\n  src_image_size_w: 640\n" in aipp
     assert "rbuv_swap_switch: true" in aipp and "min_chn_0: 104.00698" in aipp and "var_reci_chn_2: 1.0" in aipp
     assert "is no .onnx" in call("bash", ROOT / "scripts/convert_om.sh", run_folder / "tiny.ckpt", "x", code=2)

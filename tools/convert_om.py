@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from model_utils.errors import UserError, run
+from model_utils.sizes import parse_size
 from src.export.om import BATCHES, FRAMEWORKS, aipp_config, atc_command, lite_command
 from src.models import NETWORKS
 
@@ -18,7 +19,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("model", type=Path, help=".onnx, .air or .mindir of export.py (ONNX: --batch_size dynamic)")
     parser.add_argument("soc_version", help="the chip, e.g. Ascend310 or Ascend310P3")
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
-    parser.add_argument("--size", type=int, nargs=2, default=(512, 1024), metavar=("H", "W"))
+    size_help = "of the model's input (default 1024,512)"
+    parser.add_argument("--size", type=parse_size, default=(512, 1024), metavar="W,H", help=size_help)
     parser.add_argument("--pixels", action="store_true", help="the model was exported with --normalize_in_graph")
     parser.add_argument("--aipp", action="store_true", help="let the chip normalise uint8 pixels (ATC only)")
     parser.add_argument("--network", choices=NETWORKS, default="deeplab_multi")
@@ -53,7 +55,7 @@ def write_commands(options: argparse.Namespace) -> list[list[str]]:
             extra.write_text("[ascend_context]\nprecision_mode=enforce_fp32\n", encoding="utf-8")
         elif options.aipp:
             extra = options.out / "aipp.cfg"
-            extra.write_text(aipp_config(NETWORKS[options.network].PIXELS, tuple(options.size)), encoding="utf-8")
+            extra.write_text(aipp_config(NETWORKS[options.network].PIXELS, options.size), encoding="utf-8")
         commands = []
         for batch in options.batches:
             target = options.out / f"{model.stem}_bs{batch}"

@@ -4,7 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from model_utils.errors import UserError, run
+from model_utils.errors import run
+from model_utils.sizes import parse_size
 from src.street_world.world import write_world
 
 
@@ -13,18 +14,13 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.make_world", description=main.__doc__)
     parser.add_argument("root", type=Path, metavar="ROOT")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--source_size", default="1914,1052", metavar="W,H")
-    parser.add_argument("--target_size", default="2048,1024", metavar="W,H")
+    parser.add_argument("--source_size", type=parse_size, default=(1052, 1914), metavar="W,H", help="default 1914,1052")
+    parser.add_argument("--target_size", type=parse_size, default=(1024, 2048), metavar="W,H", help="default 2048,1024")
     parser.add_argument("--source_images", type=int, default=60)
     parser.add_argument("--train_images", type=int, default=60)
     parser.add_argument("--val_images", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
     options = vars(parser.parse_args(argv))
-    for key in ("source_size", "target_size"):
-        width, _, height = options[key].partition(",")
-        if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-            raise UserError(f"--{key}: must be W,H like 2048,1024, not '{options[key]}'")
-        options[key] = (int(height), int(width))
     write_world(options.pop("root"), **options)
 
 

@@ -7,9 +7,9 @@ Source: ICNet-pytorch's data set; the scales are those of the paper (section 5).
 import numpy as np
 from PIL import Image, ImageFilter
 
+from model_utils.sizes import Size
 from src.dataset.labels import IGNORE
 
-Size = tuple[int, int]  # (height, width)
 SCALES = (0.5, 2.0)  # of the base size: limits of the shorter side
 LARGEST_RADIUS = 1.0  # of the blur, in pixels
 

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-Size = tuple[int, int]  # (height, width)
+from model_utils.sizes import Size
+
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 

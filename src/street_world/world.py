@@ -18,13 +18,13 @@ from tqdm import tqdm
 
 from model_utils.errors import UserError
 from model_utils.files import write_json
+from model_utils.sizes import Size
 from src.dataset.labels import LABEL_ID, PALETTE
 from src.street_world.canvas import EGO, Camera, Canvas
 from src.street_world.ground import make_plan, paint_ground
 from src.street_world.layout import make_things
 from src.street_world.style import SOURCE, TARGET, Style, ground_grain, photograph
 
-Size = tuple[int, int]  # (height, width)
 MANIFEST = "world.json"
 VERSION = 3  # counts up when scenes change, so that old and new ones are never mixed in one folder
 CITIES = {"train": ("aachen", "bochum", "cologne"), "val": ("frankfurt", "lindau"), "test": ("berlin",)}
