@@ -47,7 +47,9 @@ def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
 def export_checkpoint(config: Config, options: argparse.Namespace, size: Size) -> Path:
     """Builds the network, writes its file and compares the two. Returns the file's path."""
     from src.checkpoint import load_weights
+    from src.dataset.domains import Data
     from src.export.deploy import DeployNet, differences, export_mindir, export_onnx
+    from src.export.description import network_description, write_description
     from src.models import NETWORKS
     from src.training.build import build_network
 
@@ -55,7 +57,7 @@ def export_checkpoint(config: Config, options: argparse.Namespace, size: Size) -
     if options.head not in (None, *outputs):
         raise UserError(f"head: {config.network} has {', '.join(outputs)}, not '{options.head}'")
     target = choose_target(options)
-    key = read_key(options)
+    key, classes = read_key(options), Data(config).classes
     network = build_network(config)
     print(load_weights(network, config.restore_from), flush=True)
     cell = DeployNet(
@@ -76,6 +78,8 @@ def export_checkpoint(config: Config, options: argparse.Namespace, size: Size) -
         if not value < TOLERANCE:
             target.unlink()
             raise UserError(f"{target}: {name} computes something else than MindSpore ({value:.1e}); removed again")
+    given = {"takes_pixels": options.normalize_in_graph, "upsampled": options.upsample, "argmax": options.argmax}
+    write_description(target, network_description(config.network, size, classes, options.head or "", **given))
     return target
 
 

@@ -1,6 +1,7 @@
-"""Scores the .bin files of an inference against Cityscapes' labels, with the same counts as eval_adv.py."""
+"""Scores the .bin files of an inference against a data set's labels, with the same counts as eval_adv.py."""
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -8,58 +9,103 @@ import numpy as np
 
 from model_utils.device_adapter import prepare_environment
 from model_utils.errors import UserError, run
+from src.dataset.description import Description, list_samples, load_description
+from src.dataset.labels import make_classes
+from src.dataset.transforms import Size, load_label
+from src.evaluation.metrics import Confusion, format_table, write_scores
+from src.export.description import ModelDescription, network_description, read_description, stems_of
+
+TOLERANCE = 1.1  # of the height; a map of few pixels does not quite have its image's shape
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Reads RESULT_PATH/<stem>_<i>.bin, enlarges the logits to the label's size and prints the owner's table."""
+    """Reads RESULT_PATH/<stem>_<i>.bin, upsamples the logits to the label's size and prints the owner's table."""
     prepare_environment("CPU")
     from tqdm import tqdm
 
-    from src.dataset.cityscapes import list_cityscapes
-    from src.dataset.labels import CLASS_NAMES
-    from src.dataset.transforms import load_label
-    from src.evaluation.metrics import Confusion, format_table, write_scores
+    options = parse_options(argv)
+    dataset = load_description(options.dataset, "dataset")
+    model = describe(options, dataset)
+    samples = list_samples(dataset, options.dataset_path, options.split, names=model.classes, key="dataset_path")
+    number = model.outputs.index(model.prediction)
+    others = [] if options.model else [0]  # of a network's description, the model may hold the prediction alone
+    files = [find_output(options.result_path, stem, [number, *others]) for stem in stems_of(samples)]  # all, or none
+    confusion = Confusion(len(model.classes))
+    for sample, file in tqdm(list(zip(samples, files, strict=True)), unit="image"):
+        label = load_label(sample.label, table=sample.table)
+        # Without a description the input's size is unknown; that of the label is of the same shape, mostly.
+        shape = label.shape if model.upsampled or not options.model else model.input.size
+        confusion.add(label, labels_of(file, model, label.shape, shape))
+    print(format_table(confusion, model.classes))
+    if options.save_to:
+        options.save_to.mkdir(parents=True, exist_ok=True)
+        write_scores(options.save_to, confusion, model.classes)
+
+
+def parse_options(argv: list[str] | None) -> argparse.Namespace:
+    """The command line."""
     from src.models import NETWORKS
 
     parser = argparse.ArgumentParser(prog="postprocess.py", description=main.__doc__)
-    parser.add_argument("--dataset_path", type=Path, required=True, help="folder that holds leftImg8bit and gtFine")
-    parser.add_argument("--result_path", type=Path, required=True, help="folder of the .bin files")
-    parser.add_argument("--split", default="val")
-    parser.add_argument("--network", choices=NETWORKS, default="deeplab_multi")
-    parser.add_argument("--num_classes", type=int, default=19)
-    parser.add_argument("--save_to", type=Path, help="folder for result.json, .csv and .txt")
-    options = parser.parse_args(argv)
-    network = NETWORKS[options.network]
-    prediction = network.OUTPUTS.index("main")
-    confusion = Confusion(options.num_classes)
-    samples = list_cityscapes(options.dataset_path, options.split)
-    files = [find_output(options.result_path, sample.image, prediction) for sample in samples]  # all, or none
-    for sample, file in tqdm(list(zip(samples, files, strict=True)), unit="image"):
-        label = load_label(sample.label)
-        confusion.add(label, labels_of(file, options.num_classes, label.shape, align_corners=network.ALIGNED_CORNERS))
-    print(format_table(confusion, CLASS_NAMES))
-    if options.save_to:
-        options.save_to.mkdir(parents=True, exist_ok=True)
-        write_scores(options.save_to, confusion, CLASS_NAMES)
+    add = parser.add_argument
+    add("--dataset_path", type=Path, required=True, help="the data set's folder, e.g. with leftImg8bit and gtFine")
+    add("--result_path", type=Path, required=True, help="folder of the .bin files")
+    add("--dataset", default="cityscapes", metavar="NAME|FILE", help="a built-in name or a .yaml file")
+    add("--split", default="val")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--model", type=Path, help="the exported model: its description gives classes and outputs")
+    which.add_argument("--network", choices=NETWORKS, default="deeplab_multi", help="without a model")
+    add("--num_classes", type=int, help="of the network; without a model it has all classes of the data set")
+    add("--save_to", type=Path, help="folder for result.json, .csv and .txt")
+    return parser.parse_args(argv)
 
 
-def find_output(folder: Path, image: Path, prediction: int) -> Path:
-    """``<stem>_<prediction>.bin``, or ``<stem>_0.bin`` of a model that has one output.
+def describe(options: argparse.Namespace, dataset: Description) -> ModelDescription:
+    """The description of ``--model``, or that of ``--network`` with all classes of the data set.
+
+    Raises:
+        UserError: the data set lacks one of the classes, or ``--num_classes`` is another number.
+    """
+
+    if options.model:
+        model = read_description(options.model)
+        for name in model.classes:
+            if name not in dataset.classes:
+                raise UserError(
+                    f"dataset: {dataset.name} has no class '{name}' of {options.model}; give --dataset, the one whose "
+                    "labels it knows"
+                )
+    else:
+        classes = make_classes(list(dataset.classes), dataset.colors, [])
+        model = network_description(options.network, (512, 1024), classes)
+    if options.num_classes not in (None, len(model.classes)):
+        owner = options.model or dataset.name
+        raise UserError(
+            f"num_classes: is {options.num_classes}, but {owner} has {len(model.classes)} classes; give --model, the "
+            "exported model beside which its description lies"
+        )
+    return model
+
+
+def find_output(folder: Path, stem: str, numbers: list[int]) -> Path:
+    """``<stem>_<number>.bin`` of the first number for which there is one.
 
     Raises:
         UserError: there is none.
     """
-    stem = image.name.partition(".")[0]
-    for path in (folder / f"{stem}_{prediction}.bin", folder / f"{stem}_0.bin"):
-        if path.is_file():
-            return path
-    raise UserError(f"{folder}: holds no result for {image.name} ({stem}_0.bin, ...); run the inference again")
+    names = [f"{stem}_{number}.bin" for number in numbers]
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise UserError(f"{folder}: holds no {' or '.join(dict.fromkeys(names))}; run the inference again")
 
 
-def labels_of(path: Path, classes: int, size: tuple[int, int], *, align_corners: bool = True) -> np.ndarray:
-    """The trainIds (*size) uint8 of a file of logits (classes, h, w) float32 or of a label map (*size) int32.
+def labels_of(path: Path, model: ModelDescription, size: Size, shape: Size) -> np.ndarray:
+    """The trainIds (*size) uint8 of a file of logits (classes, h, w), float32 or float16, or of a label map (*size).
 
-    h and w are the factors of the file's length whose ratio is nearest to the label's.
+    Args:
+        model: its description.
+        shape: (height, width) in whose ratio h and w are.
 
     Raises:
         UserError: the file has another length.
@@ -67,18 +113,49 @@ def labels_of(path: Path, classes: int, size: tuple[int, int], *, align_corners:
     import mindspore as ms
     from mindspore import ops
 
-    data = np.fromfile(path, np.float32)
-    if data.size == size[0] * size[1]:
-        return data.view(np.int32).reshape(size).astype(np.uint8)
-    if data.size == 0 or data.size % classes:
-        raise UserError(f"{path}: {data.size} numbers are neither {classes} maps nor one of {size}; export it again")
-    pixels = data.size // classes
-    heights = [h for h in range(1, pixels + 1) if pixels % h == 0]
-    ratio = size[1] / size[0]
-    height = min(heights, key=lambda h: abs(np.log(pixels / h / h / ratio)))
-    logits = ms.Tensor(data.reshape(1, classes, height, pixels // height))
-    enlarged = ops.interpolate(logits, size=size, mode="bilinear", align_corners=align_corners)
-    return ops.argmax(enlarged, 1).asnumpy()[0].astype(np.uint8)
+    data = path.read_bytes()
+    train_ids = _label_map(data, size, described=model.argmax)
+    if train_ids is not None:
+        return train_ids
+    if model.argmax:
+        raise UserError(f"{path}: is no label map of {size[1]}x{size[0]}, its label's size; export it with --upsample")
+    logits = _logits(data, len(model.classes), shape)
+    if logits is None:
+        raise UserError(
+            f"{path}: {len(data)} bytes are no logits of {len(model.classes)} classes in the shape of "
+            f"{shape[1]}x{shape[0]}; give --model, or run the inference again"
+        )
+    upsampled = ops.interpolate(ms.Tensor(logits), size=size, mode="bilinear", align_corners=model.aligned_corners)
+    return ops.argmax(upsampled, 1).asnumpy()[0].astype(np.uint8)
+
+
+def _label_map(data: bytes, size: Size, *, described: bool) -> np.ndarray | None:
+    """Whole numbers 0..255, one a pixel. Bytes only where that is ``described``: logits can be as long."""
+    for dtype in (np.int32, np.int64, np.uint8) if described else (np.int32, np.int64):
+        if len(data) == size[0] * size[1] * np.dtype(dtype).itemsize:
+            values = np.frombuffer(data, dtype)
+            if values.min() >= 0 and values.max() <= 255:
+                return values.reshape(size).astype(np.uint8)
+    return None
+
+
+def _logits(data: bytes, classes: int, shape: Size) -> np.ndarray | None:
+    """(1, classes, h, w) float32: of both types, and of all factors of the length, those nearest to the ratio.
+
+    Twice as many pixels never have the same ratio, because the square root of 2 is no fraction.
+    """
+    best, logits = np.log(TOLERANCE), None
+    for dtype in (np.float32, np.float16):
+        pixels, rest = divmod(len(data), classes * np.dtype(dtype).itemsize)
+        exact = np.sqrt(pixels * shape[0] / shape[1])
+        for height in range(math.ceil(exact / TOLERANCE), math.floor(exact * TOLERANCE) + 1) if pixels else ():
+            off = abs(np.log(height / exact))
+            if rest or pixels % height or off >= best:
+                continue
+            values = np.frombuffer(data, dtype)
+            if dtype == np.float32 or np.isfinite(values).all():  # float32 read as float16 has numbers that are none
+                best, logits = off, values.reshape(1, classes, height, -1).astype(np.float32)
+    return logits
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Writes the images of a Cityscapes split as raw network inputs, for inference tools that read .bin files.
+"""Writes the images of a data set as raw network inputs, for inference tools that read .bin files.
 
-One flat folder of ``<stem>.bin``: float32, 1 x 3 x H x W, the stem being the name up to its first dot.
+One flat folder of ``<stem>.bin``, the stem being the name without its ending: float32, 1 x 3 x H x W, or whatever else
+the description of ``--model`` asks for.
 """
 
 import argparse
@@ -12,30 +13,38 @@ from model_utils.sizes import parse_size
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Writes CITYSCAPES/leftImg8bit/SPLIT/**.png as OUT/<stem>.bin."""
+    """Writes the images of a split, Cityscapes' DATA/leftImg8bit/SPLIT/**.png, as OUT/<stem>.bin."""
     from tqdm import tqdm
 
-    from src.dataset.cityscapes import list_cityscapes
+    from src.dataset.description import list_samples, load_description
     from src.dataset.transforms import read_bgr
+    from src.export.description import network_description, read_description, stems_of
     from src.models import NETWORKS
 
     parser = argparse.ArgumentParser(prog="preprocess.py", description=main.__doc__)
-    parser.add_argument("cityscapes", type=Path, help="folder that holds leftImg8bit")
+    parser.add_argument("data", type=Path, help="the data set's folder, e.g. the one that holds leftImg8bit")
     parser.add_argument("out", type=Path, help="folder for the .bin files")
+    parser.add_argument("--dataset", default="cityscapes", metavar="NAME|FILE", help="built-in name or .yaml file")
     parser.add_argument("--split", default="val")
-    size_help = "of the network's input (default 1024,512)"
-    parser.add_argument("--size", type=parse_size, default=(512, 1024), metavar="W,H", help=size_help)
-    parser.add_argument("--network", choices=NETWORKS, default="deeplab_multi")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--model", type=Path, help="an exported model: its description gives size and pixels")
+    which.add_argument("--network", choices=NETWORKS, default="deeplab_multi", help="without a model")
+    size_help = "of the network's input, without a model (default 1024,512)"
+    parser.add_argument("--size", type=parse_size, metavar="W,H", help=size_help)
     options = parser.parse_args(argv)
-    pixels = NETWORKS[options.network].PIXELS
-    samples = list_cityscapes(options.cityscapes, options.split, with_labels=False)
+    if options.model and options.size:
+        raise UserError("size: the description of --model gives it; leave --size out")
+    size = options.size or (512, 1024)
+    description = read_description(options.model) if options.model else network_description(options.network, size)
+    dataset = load_description(options.dataset, "dataset")
+    samples = list_samples(dataset, options.data, options.split, with_labels=False, key="data")
+    stems = stems_of(samples)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
-        for sample in tqdm(samples, unit="image"):
-            target = options.out / f"{sample.image.name.partition('.')[0]}.bin"
-            temporary = target.with_suffix(".tmp")
-            temporary.write_bytes(pixels.prepare(read_bgr(sample.image), options.size)[None].tobytes())
-            temporary.replace(target)
+        for sample, stem in tqdm(list(zip(samples, stems, strict=True)), unit="image"):
+            temporary = options.out / f"{stem}.tmp"
+            temporary.write_bytes(description.prepare(read_bgr(sample.image)).tobytes())
+            temporary.replace(options.out / f"{stem}.bin")
     except OSError as error:
         raise UserError(f"{options.out}: cannot be written ({error.strerror}); give another folder") from error
     print(f"{len(samples)} images written to {options.out}")

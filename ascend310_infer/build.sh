@@ -12,9 +12,11 @@ if [ -d "$here/../.venv/bin" ]; then PATH="$here/../.venv/bin:$PATH"; fi
 for tool in cmake g++; do
   command -v $tool >/dev/null || { echo "error: $tool is missing; install it, e.g. apt-get install cmake g++" >&2; exit 2; }
 done
-if ! echo '#include <png.h>' | g++ -E - >/dev/null 2>&1; then
-  echo "error: libpng's headers are missing; install them, e.g. apt-get install libpng-dev" >&2; exit 2
-fi
+for header in png.h:libpng-dev nlohmann/json.hpp:nlohmann-json3-dev; do
+  if ! echo "#include <${header%:*}>" | g++ -x c++ -E - >/dev/null 2>&1; then
+    echo "error: the header ${header%:*} is missing; install it, e.g. apt-get install ${header#*:}" >&2; exit 2
+  fi
+done
 
 options=()
 openvino=$(python3 -c 'import importlib.util as u; print(u.find_spec("openvino").submodule_search_locations[0])' 2>/dev/null || true)

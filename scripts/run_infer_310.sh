@@ -2,7 +2,7 @@
 # Builds the inference program, segments Cityscapes' validation images and scores them.
 set -euo pipefail
 usage="usage: bash scripts/run_infer_310.sh [MODEL_PATH] [DATA_PATH] [DEVICE_ID] [OPTIONS of the program, see --help]
-  MODEL_PATH  .om, .onnx or .mindir of export.py
+  MODEL_PATH  .om, .onnx or .mindir of export.py, its description (.json) beside it
   DATA_PATH   Cityscapes (leftImg8bit/val and gtFine/val), or any folder of PNGs, which is not scored
   DEVICE_ID   the chip (default 0)
 result_Files/, time_Result/, build.log, infer.log and acc.log are written to the folder it is called from."
@@ -35,12 +35,6 @@ if [ -d "$data/leftImg8bit/val" ]; then images=$data/leftImg8bit/val; fi
 step inference infer.log "$program/main" --model_path "$model" --dataset_path "$images" --device_id "$device" "$@"
 tail -n 2 infer.log
 if [ ! -d "$data/gtFine/val" ]; then echo "not scored: there is no $data/gtFine/val"; exit 0; fi
-network=deeplab_multi previous=
-for word in "$@"; do
-  if [ "$previous" = --network ]; then network=$word; fi
-  if [[ "$word" == --network=* ]]; then network=${word#*=}; fi
-  previous=$word
-done
 step scoring acc.log python "$project/postprocess.py" --dataset_path "$data" --result_path result_Files \
-  --network "$network"
+  --model "$model"
 grep '^===>' acc.log

@@ -14,6 +14,7 @@ LONG = (
     "test_entry_points",
     "test_golden_pointrend",
     "test_infer_310",
+    "test_infer_310_errors",
     "test_intrada",
     "test_two_processes",
     "test_faults",
@@ -37,3 +38,19 @@ def world(tmp_path_factory) -> Path:
         root, source_size=(60, 100), target_size=(48, 96), source_images=6, train_images=6, val_images=2, workers=1
     )
     return root
+
+
+@pytest.fixture(scope="session")
+def program() -> Path:
+    """The C++ program with OpenVINO and, over the stand-in, AscendCL."""
+    from tests.infer_310 import build_program
+
+    return build_program()
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory) -> Path:
+    """A generated Cityscapes tree, a tiny checkpoint with its configuration, and its models."""
+    from tests.infer_310 import write_models
+
+    return write_models(tmp_path_factory.mktemp("infer"))

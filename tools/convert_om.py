@@ -5,12 +5,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from model_utils.errors import UserError, run
 from model_utils.sizes import parse_size
+from src.export.description import ModelDescription, read_description, write_description
 from src.export.om import BATCHES, FRAMEWORKS, aipp_config, atc_command, lite_command
-from src.models import NETWORKS
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -19,11 +20,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("model", type=Path, help=".onnx, .air or .mindir of export.py (ONNX: --batch_size dynamic)")
     parser.add_argument("soc_version", help="the chip, e.g. Ascend310 or Ascend310P3")
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
-    size_help = "of the model's input (default 1024,512)"
-    parser.add_argument("--size", type=parse_size, default=(512, 1024), metavar="W,H", help=size_help)
-    parser.add_argument("--pixels", action="store_true", help="the model was exported with --normalize_in_graph")
+    parser.add_argument("--size", type=parse_size, metavar="W,H", help="in place of the described one")
     parser.add_argument("--aipp", action="store_true", help="let the chip normalise uint8 pixels (ATC only)")
-    parser.add_argument("--network", choices=NETWORKS, default="deeplab_multi")
     parser.add_argument("--out", type=Path, default=Path("om"), help="folder for the models (default om)")
     options = parser.parse_args(argv)
     commands = write_commands(options)
@@ -38,15 +36,17 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def write_commands(options: argparse.Namespace) -> list[list[str]]:
-    """The commands, also as OUT/convert.sh together with the files that they name."""
+    """The commands, also as OUT/convert.sh, with the files that they name and each model's description."""
     model, is_lite = options.model, options.model.suffix == ".mindir"
     if not model.is_file():
         raise UserError(f"model {model}: does not exist; write it with export.py")
     if not is_lite and model.suffix not in FRAMEWORKS:
         raise UserError(f"model {model}: is no .onnx, .air or .mindir file; write it with export.py")
-    if options.aipp and (is_lite or options.pixels):
+    source = read_description(model)
+    if options.size:
+        source = replace(source, input=replace(source.input, size=tuple(options.size)))
+    if options.aipp and (is_lite or source.input.layout == "NHWC"):
         raise UserError("aipp: is for .onnx and .air models that were exported without --normalize_in_graph")
-    image = [*options.size, 3] if options.pixels else [3, *options.size]
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         extra = None
@@ -55,19 +55,25 @@ def write_commands(options: argparse.Namespace) -> list[list[str]]:
             extra.write_text("[ascend_context]\nprecision_mode=enforce_fp32\n", encoding="utf-8")
         elif options.aipp:
             extra = options.out / "aipp.cfg"
-            extra.write_text(aipp_config(NETWORKS[options.network].PIXELS, options.size), encoding="utf-8")
+            extra.write_text(aipp_config(source), encoding="utf-8")
         commands = []
         for batch in options.batches:
             target = options.out / f"{model.stem}_bs{batch}"
             if is_lite:
-                commands.append(lite_command(model, target, [batch, *image], extra))
+                commands.append(lite_command(model, target, source, batch, extra))
             else:
-                commands.append(atc_command(model, target, [batch, *image], options.soc_version, extra))
+                commands.append(atc_command(model, target, source, batch, options.soc_version, extra))
+            write_description(options.out / f"{target.name}.om", compiled_description(source, aipp=options.aipp))
         lines = ["#!/usr/bin/env bash", "set -euo pipefail", *map(shlex.join, commands), ""]
         (options.out / "convert.sh").write_text("\n".join(lines), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{options.out}: cannot be written ({error.strerror}); give another --out") from error
     return commands
+
+
+def compiled_description(source: ModelDescription, *, aipp: bool) -> ModelDescription:
+    """With AIPP the compiled model takes pixels."""
+    return replace(source, input=replace(source.input, layout="NHWC", dtype="uint8")) if aipp else source
 
 
 if __name__ == "__main__":

@@ -44,8 +44,11 @@ struct EngineOptions {
   int threads = 0;                // of OpenVINO; 0: all cores
 };
 
-// The engine for the ending of the model's name. Throws UserError: no such model, wrong kind, engine not compiled in,
-// unknown device, batch that the model does not have.
+// Throws UserError: no such model, or wrong kind.
+void CheckPath(const std::string& model_path);
+
+// The engine for the ending of the model's name. Throws UserError: engine not compiled in, damaged model, unknown
+// device, batch that the model does not have.
 std::unique_ptr<Engine> OpenEngine(const EngineOptions& options);
 
 std::unique_ptr<Engine> OpenAscendEngine(const EngineOptions& options);

@@ -10,7 +10,7 @@ namespace seg {
 
 struct Input {
   std::string path;
-  std::string stem;  // the name up to its first dot; results are named after it
+  std::string stem;  // the name without its ending; results are named after it
 };
 
 // Every .png at or below `root`, sorted. Throws UserError: no folder, no images, two images of one name.

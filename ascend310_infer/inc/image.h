@@ -1,4 +1,4 @@
-// Pictures: PNG in and out, and Pillow's bicubic.
+// Pictures: PNG in and out, and Pillow's resizing.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -18,7 +18,9 @@ Image ReadPng(const std::string& path);
 // `channels` 1 (grey) or 3 (RGB). Returns the file's bytes.
 std::vector<uint8_t> EncodePng(const uint8_t* pixels, int width, int height, int channels);
 
-// Pillow's antialiased bicubic of 8-bit images, bit for bit.
-Image ResizeBicubic(const Image& source, int width, int height);
+enum class Filter { kBicubic, kBilinear };
+
+// Pillow's antialiased resizing of 8-bit images, bit for bit.
+Image Resize(const Image& source, int width, int height, Filter filter);
 
 }  // namespace seg

@@ -11,7 +11,6 @@ struct Options {
   EngineOptions engine;
   PipelineOptions pipeline;
   std::string dataset_path;
-  std::string network = "deeplab_multi";
   std::string result_path = ".";
   int warmup = 1;
   int loop = 0;

@@ -3,9 +3,9 @@
 #include <string>
 #include <vector>
 
+#include "description.h"
 #include "engine.h"
 #include "files.h"
-#include "preprocess.h"
 
 namespace seg {
 
@@ -28,11 +28,12 @@ struct Times {
 
 // Runs every input through the engine. The last batch is filled up with copies, whose results are dropped.
 // Throws what the first failing thread threw; all threads have ended then.
-Times RunPipeline(const std::vector<Input>& inputs, const Network& network, const PipelineOptions& options,
-                  Engine* engine, Results* results);
+Times RunPipeline(const std::vector<Input>& inputs, const ModelDescription& description,
+                  const PipelineOptions& options, Engine* engine, Results* results);
 
 // Milliseconds per run of the first batch, `loops` times.
-std::vector<double> RunLoop(const std::vector<Input>& inputs, const Network& network, int loops, Engine* engine);
+std::vector<double> RunLoop(const std::vector<Input>& inputs, const ModelDescription& description, int loops,
+                            Engine* engine);
 
 // Runs the engine on an empty batch, so that the first timed one is like the others.
 void WarmUp(int runs, Engine* engine);

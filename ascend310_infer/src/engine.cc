@@ -31,16 +31,20 @@ std::string ToText(const TensorInfo& info) {
   return text;
 }
 
-std::unique_ptr<Engine> OpenEngine(const EngineOptions& options) {
-  const std::filesystem::path path(options.model_path);
+void CheckPath(const std::string& model_path) {
+  const std::filesystem::path path(model_path);
   const std::string ending = path.extension().string();
   const bool known = ending == ".om" || ending == ".onnx" || ending == ".xml" || ending == ".mindir";
   if (!known) {
-    throw UserError("model " + options.model_path + ": is no .om, .onnx, .xml or .mindir file; see export.py");
+    throw UserError("model " + model_path + ": is no .om, .onnx, .xml or .mindir file; see export.py");
   }
   if (!std::filesystem::is_regular_file(path)) {
-    throw UserError("model " + options.model_path + ": does not exist; correct --model_path");
+    throw UserError("model " + model_path + ": does not exist; correct --model_path");
   }
+}
+
+std::unique_ptr<Engine> OpenEngine(const EngineOptions& options) {
+  const std::string ending = std::filesystem::path(options.model_path).extension().string();
   auto not_built = [&](const std::string& engine, const std::string& how) -> std::unique_ptr<Engine> {
     throw UserError("model " + options.model_path + ": this program was built without " + engine + "; " + how);
   };

@@ -47,8 +47,7 @@ std::vector<Input> ListImages(const std::string& root) {
   const auto options = fs::directory_options::follow_directory_symlink;
   for (const auto& entry : fs::recursive_directory_iterator(root, options, error)) {
     if (!IsPng(entry.path()) || !entry.is_regular_file()) continue;
-    const std::string name = entry.path().filename().string();
-    inputs.push_back({entry.path().string(), name.substr(0, name.find('.'))});
+    inputs.push_back({entry.path().string(), entry.path().stem().string()});
   }
   if (error) throw UserError("dataset_path: " + root + " cannot be read (" + error.message() + ")");
   if (inputs.empty()) throw UserError("dataset_path: " + root + " holds no .png files; give the folder of the images");

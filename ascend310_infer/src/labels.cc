@@ -7,12 +7,6 @@
 namespace seg {
 namespace {
 
-constexpr uint8_t kPalette[19][3] = {
-    {128, 64, 128}, {244, 35, 232}, {70, 70, 70},   {102, 102, 156}, {190, 153, 153}, {153, 153, 153}, {250, 170, 30},
-    {220, 220, 0},  {107, 142, 35}, {152, 251, 152}, {70, 130, 180},  {220, 20, 60},   {255, 0, 0},     {0, 0, 142},
-    {0, 0, 70},     {0, 60, 100},   {0, 80, 100},   {0, 0, 230},     {119, 11, 32},
-};
-
 struct Tap {  // value = low + (high - low) * fraction
   int low, high;
   float fraction;
@@ -76,10 +70,10 @@ std::vector<uint8_t> EnlargedArgmax(const float* logits, int classes, int height
   return labels;
 }
 
-std::vector<uint8_t> Colorize(const std::vector<uint8_t>& labels) {
+std::vector<uint8_t> Colorize(const std::vector<uint8_t>& labels, const std::vector<Color>& colors) {
   std::vector<uint8_t> rgb(labels.size() * 3, 0);
   for (size_t i = 0; i < labels.size(); ++i) {
-    if (labels[i] < 19) std::copy_n(kPalette[labels[i]], 3, rgb.data() + 3 * i);
+    if (labels[i] < colors.size()) std::copy_n(colors[labels[i]].data(), 3, rgb.data() + 3 * i);
   }
   return rgb;
 }

@@ -4,6 +4,7 @@
 #include <exception>
 #include <iostream>
 
+#include "description.h"
 #include "engine.h"
 #include "error.h"
 #include "files.h"
@@ -32,9 +33,9 @@ std::string TimeLine(double milliseconds, size_t count) {
   return text;
 }
 
-void Loop(const Options& options, const std::vector<Input>& inputs, const Network& network, Engine* engine,
-          Results* results) {
-  const std::vector<double> times = RunLoop(inputs, network, options.loop, engine);
+void Loop(const Options& options, const std::vector<Input>& inputs, const ModelDescription& description,
+          Engine* engine, Results* results) {
+  const std::vector<double> times = RunLoop(inputs, description, options.loop, engine);
   double total = 0;
   for (const double time : times) total += time;
   const auto images = static_cast<double>(times.size()) * static_cast<double>(engine->input().shape[0]);
@@ -44,9 +45,9 @@ void Loop(const Options& options, const std::vector<Input>& inputs, const Networ
   results->WriteTimes(TimeLine(total, times.size()));
 }
 
-void Folder(const Options& options, const std::vector<Input>& inputs, const Network& network, Engine* engine,
-            Results* results) {
-  const Times times = RunPipeline(inputs, network, options.pipeline, engine, results);
+void Folder(const Options& options, const std::vector<Input>& inputs, const ModelDescription& description,
+            Engine* engine, Results* results) {
+  const Times times = RunPipeline(inputs, description, options.pipeline, engine, results);
   PrintStage("decode", times.decode);
   PrintStage("prepare", times.prepare);
   PrintStage("device", times.device);
@@ -58,16 +59,17 @@ void Folder(const Options& options, const std::vector<Input>& inputs, const Netw
 }
 
 void Run(const Options& options) {
-  const Network& network = FindNetwork(options.network);
+  CheckPath(options.engine.model_path);
+  const ModelDescription description = ReadDescription(options.engine.model_path);
   const std::vector<Input> inputs = ListImages(options.dataset_path);
   const std::unique_ptr<Engine> engine = OpenEngine(options.engine);
-  const Preprocessor fits(network, engine->input());
+  CheckModel(description, *engine);
   Results results(options.result_path, options.pipeline.labels || options.pipeline.color);
   std::cout << engine->Describe() << "; " << options.engine.model_path << ": " << ToText(engine->input());
   for (const TensorInfo& output : engine->outputs()) std::cout << " -> " << ToText(output);
   std::cout << "\n" << inputs.size() << " images in " << options.dataset_path << std::endl;
   WarmUp(options.warmup, engine.get());
-  (options.loop > 0 ? Loop : Folder)(options, inputs, network, engine.get(), &results);
+  (options.loop > 0 ? Loop : Folder)(options, inputs, description, engine.get(), &results);
   results.Keep();
   std::cout << "written to " << results.Describe() << std::endl;
 }

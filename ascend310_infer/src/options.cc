@@ -11,14 +11,20 @@
 namespace seg {
 namespace {
 
-int ToInt(const std::string& name, const std::string& text, int low) {
+constexpr int kAny = std::numeric_limits<int>::max();
+constexpr int kMostWorkers = 256;
+constexpr int kLargest = 16384;  // pixels of a side
+
+int ToInt(const std::string& name, const std::string& text, int low, int high = kAny) {
   try {
     size_t used = 0;
     const long value = std::stol(text, &used);
-    if (used == text.size() && value >= low && value <= std::numeric_limits<int>::max()) return static_cast<int>(value);
+    if (used == text.size() && value >= low && value <= high) return static_cast<int>(value);
   } catch (const std::exception&) {
   }
-  throw UserError(name + ": must be a whole number of at least " + std::to_string(low) + ", not '" + text + "'");
+  const std::string range = high == kAny ? "of at least " + std::to_string(low)
+                                         : "from " + std::to_string(low) + " to " + std::to_string(high);
+  throw UserError(name + ": must be a whole number " + range + ", not '" + text + "'");
 }
 
 bool ToBool(const std::string& name, const std::string& text) {
@@ -31,8 +37,8 @@ using Setter = std::function<void(const std::string& name, const std::string& te
 
 std::map<std::string, Setter> Setters(Options* o) {
   auto text = [](std::string* to) { return [to](const std::string&, const std::string& value) { *to = value; }; };
-  auto number = [](auto* to, int low) {
-    return [to, low](const std::string& name, const std::string& value) { *to = ToInt(name, value, low); };
+  auto number = [](auto* to, int low, int high = kAny) {
+    return [=](const std::string& name, const std::string& value) { *to = ToInt(name, value, low, high); };
   };
   auto flag = [](bool* to) {
     return [to](const std::string& name, const std::string& value) { *to = ToBool(name, value); };
@@ -43,12 +49,11 @@ std::map<std::string, Setter> Setters(Options* o) {
       {"om_path", text(&o->engine.model_path)},
       {"dataset_path", text(&o->dataset_path)},
       {"input0_path", text(&o->dataset_path)},
-      {"network", text(&o->network)},
       {"result_path", text(&o->result_path)},
       {"device_id", number(&o->engine.device_id, 0)},
       {"batch_size", number(&o->engine.batch_size, 1)},
       {"threads", number(&o->engine.threads, 0)},
-      {"workers", number(&o->pipeline.workers, 1)},
+      {"workers", number(&o->pipeline.workers, 1, kMostWorkers)},
       {"warmup", number(&o->warmup, 0)},
       {"loop", number(&o->loop, 0)},
       {"bins", flag(&o->pipeline.bins)},
@@ -63,8 +68,8 @@ std::map<std::string, Setter> Setters(Options* o) {
   setters["output_size"] = [o](const std::string& name, const std::string& value) {
     const size_t comma = value.find(',');
     if (comma == std::string::npos) throw UserError(name + ": must be W,H like 2048,1024, not '" + value + "'");
-    o->pipeline.label_width = ToInt(name, value.substr(0, comma), 1);
-    o->pipeline.label_height = ToInt(name, value.substr(comma + 1), 1);
+    o->pipeline.label_width = ToInt(name, value.substr(0, comma), 1, kLargest);
+    o->pipeline.label_height = ToInt(name, value.substr(comma + 1), 1, kLargest);
   };
   return setters;
 }
@@ -102,19 +107,19 @@ Options ParseOptions(int argc, const char* const* argv) {
 
 const char* Usage() {
   return R"(Segments every PNG of a folder.
-  --model_path FILE     .om (AscendCL), .onnx or .xml (OpenVINO), .mindir (MindSpore Lite); also --mindir_path
+  --model_path FILE     .om (AscendCL), .onnx or .xml (OpenVINO), .mindir (MindSpore Lite); also --mindir_path;
+                        export.py's description of it (.json) lies beside it
   --dataset_path DIR    searched through for .png files
   --device_id N         the chip (0)
   --batch_size N        images at once; the model's own, or 1 when that is open
-  --network NAME        whose input and enlarging it is (deeplab_multi)
   --result_path DIR     result_Files/, time_Result/ and label_Files/ go here (.)
   --bins true|false     write <stem>_<i>.bin, the raw outputs (true)
   --labels              write label_Files/<stem>.png, trainIds
-  --color               write label_Files/<stem>_color.png
-  --output_size W,H     of the label maps (each image's own size)
+  --color               write label_Files/<stem>_color.png, in the colours of the description
+  --output_size W,H     of the label maps, up to 16384 a side (each image's own)
   --warmup N            runs before the clock starts (1)
   --loop N              pure speed: run the first batch N times and write nothing else
-  --workers N           threads that decode, and as many that write (2)
+  --workers N           threads that decode, and as many that write, up to 256 (2)
   --precision f32|bf16  of OpenVINO (f32)
   --threads N           of OpenVINO; 0 is all cores (0)
 )";

@@ -14,6 +14,7 @@
 
 #include "error.h"
 #include "labels.h"
+#include "preprocess.h"
 #include "queue.h"
 
 namespace seg {
@@ -34,10 +35,10 @@ struct Batch {
 
 class Pipeline {
  public:
-  Pipeline(const std::vector<Input>& inputs, const Network& network, const PipelineOptions& options, Engine* engine,
-           Results* results)
-      : inputs_(inputs), network_(network), options_(options), engine_(engine), results_(results),
-        preprocessor_(network, engine->input()), batch_size_(engine->input().shape[0]) {
+  Pipeline(const std::vector<Input>& inputs, const ModelDescription& description, const PipelineOptions& options,
+           Engine* engine, Results* results)
+      : inputs_(inputs), description_(description), options_(options), engine_(engine), results_(results),
+        batch_size_(engine->input().shape[0]) {
     times_.decode.resize(inputs.size());
     times_.prepare.resize(inputs.size());
     times_.device.resize(inputs.size());
@@ -45,7 +46,8 @@ class Pipeline {
   }
 
   Times Run() {
-    const size_t workers = std::max(options_.workers, 1);
+    const size_t count = (inputs_.size() + batch_size_ - 1) / batch_size_;
+    const size_t workers = std::clamp<size_t>(options_.workers, 1, std::max<size_t>(count, 1));
     std::vector<Batch> batches(2 * workers + 1);
     for (Batch& batch : batches) {
       batch.input.resize(engine_->input().ByteSize());
@@ -105,7 +107,7 @@ class Pipeline {
       const Image image = ReadPng(inputs_[batch->first + slot].path);
       times_.decode[batch->first + slot] = Since(start);
       const auto prepared = Clock::now();
-      preprocessor_.Fill(image, slot, &batch->input);
+      Prepare(description_, image, slot, &batch->input);
       times_.prepare[batch->first + slot] = Since(prepared);
       batch->sizes.emplace_back(image.width, image.height);
     }
@@ -148,24 +150,21 @@ class Pipeline {
     const std::vector<uint8_t> labels = LabelsOf(batch, slot, &width, &height);
     if (options_.labels) results_->WriteLabel(stem + ".png", EncodePng(labels.data(), width, height, 1));
     if (options_.color) {
-      results_->WriteLabel(stem + "_color.png", EncodePng(Colorize(labels).data(), width, height, 3));
+      const std::vector<uint8_t> rgb = Colorize(labels, description_.colors);
+      results_->WriteLabel(stem + "_color.png", EncodePng(rgb.data(), width, height, 3));
     }
   }
 
   // Of the prediction. A label map that the model itself made keeps its size.
   std::vector<uint8_t> LabelsOf(const Batch& batch, size_t slot, int* width, int* height) const {
-    const size_t number = std::min<size_t>(network_.prediction, engine_->outputs().size() - 1);
-    const TensorInfo& info = engine_->outputs()[number];
-    const Bytes& output = batch.outputs[number];
+    const TensorInfo& info = engine_->outputs()[description_.prediction];  // of a kind that CheckModel has let pass
+    const Bytes& output = batch.outputs[description_.prediction];
     const uint8_t* data = output.data() + slot * (output.size() / batch_size_);
     const auto& shape = info.shape;
-    if (info.type == Type::kFloat32 && shape.size() == 4) {
+    if (!description_.argmax) {
       return EnlargedArgmax(reinterpret_cast<const float*>(data), static_cast<int>(shape[1]),
                             static_cast<int>(shape[2]), static_cast<int>(shape[3]), *height, *width,
-                            network_.align_corners);
-    }
-    if (shape.size() != 3 || info.type == Type::kFloat32) {
-      throw UserError("labels: the model's output " + ToText(info) + " is neither logits nor a label map");
+                            description_.aligned_corners);
     }
     *height = static_cast<int>(shape[1]);
     *width = static_cast<int>(shape[2]);
@@ -175,11 +174,10 @@ class Pipeline {
   }
 
   const std::vector<Input>& inputs_;
-  const Network& network_;
+  const ModelDescription& description_;
   const PipelineOptions& options_;
   Engine* engine_;
   Results* results_;
-  Preprocessor preprocessor_;
   size_t batch_size_;
   std::atomic<size_t> next_{0};
   Queue<Batch*> free_, decoded_, computed_;
@@ -192,17 +190,17 @@ class Pipeline {
 
 double Times::device_total() const { return std::accumulate(device.begin(), device.end(), 0.0); }
 
-Times RunPipeline(const std::vector<Input>& inputs, const Network& network, const PipelineOptions& options,
-                  Engine* engine, Results* results) {
-  return Pipeline(inputs, network, options, engine, results).Run();
+Times RunPipeline(const std::vector<Input>& inputs, const ModelDescription& description,
+                  const PipelineOptions& options, Engine* engine, Results* results) {
+  return Pipeline(inputs, description, options, engine, results).Run();
 }
 
-std::vector<double> RunLoop(const std::vector<Input>& inputs, const Network& network, int loops, Engine* engine) {
-  const Preprocessor preprocessor(network, engine->input());
+std::vector<double> RunLoop(const std::vector<Input>& inputs, const ModelDescription& description, int loops,
+                            Engine* engine) {
   Bytes input(engine->input().ByteSize());
   const size_t batch_size = engine->input().shape[0];
   for (size_t slot = 0; slot < batch_size; ++slot) {
-    preprocessor.Fill(ReadPng(inputs[slot % inputs.size()].path), slot, &input);
+    Prepare(description, ReadPng(inputs[slot % inputs.size()].path), slot, &input);
   }
   std::vector<double> times;
   std::vector<Bytes> outputs;

@@ -1,4 +1,4 @@
-// Pillow's bicubic: two passes of integer weights with 22 fractional bits, rounded to 8 bits in between.
+// Pillow's resizing: two passes of integer weights with 22 fractional bits, rounded to 8 bits in between.
 #include <algorithm>
 #include <cmath>
 
@@ -16,6 +16,8 @@ double Cubic(double x) {  // Keys' kernel with a = -0.5
   return 0;
 }
 
+double Triangle(double x) { return std::max(1 - std::fabs(x), 0.0); }
+
 // Output pixel i is the sum over k < count[i] of weight[i * width + k] * input[first[i] + k].
 struct Weights {
   int width = 0;
@@ -23,10 +25,11 @@ struct Weights {
   std::vector<int32_t> weight;
 };
 
-Weights MakeWeights(int in, int out) {
+Weights MakeWeights(int in, int out, Filter filter) {
   const double scale = static_cast<double>(in) / out;
   const double stretch = std::max(scale, 1.0);  // the kernel grows when the image shrinks: antialiasing
-  const double support = 2.0 * stretch;
+  const auto kernel = filter == Filter::kBicubic ? Cubic : Triangle;
+  const double support = (filter == Filter::kBicubic ? 2.0 : 1.0) * stretch;
   Weights result;
   result.width = static_cast<int>(std::ceil(support)) * 2 + 1;
   result.first.resize(out);
@@ -39,7 +42,7 @@ Weights MakeWeights(int in, int out) {
     const int count = std::min(in, static_cast<int>(center + support + 0.5)) - first;
     double sum = 0;
     for (int k = 0; k < count; ++k) {
-      row[k] = Cubic((k + first - center + 0.5) * (1.0 / stretch));
+      row[k] = kernel((k + first - center + 0.5) * (1.0 / stretch));
       sum += row[k];
     }
     for (int k = 0; k < count; ++k) {
@@ -55,8 +58,8 @@ Weights MakeWeights(int in, int out) {
 
 uint8_t Round(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kFractionBits, 0, 255)); }
 
-Image ResizeWidth(const Image& source, int width) {
-  const Weights weights = MakeWeights(source.width, width);
+Image ResizeWidth(const Image& source, int width, Filter filter) {
+  const Weights weights = MakeWeights(source.width, width, filter);
   Image result{width, source.height, std::vector<uint8_t>(size_t{3} * width * source.height)};
   for (int y = 0; y < source.height; ++y) {
     const uint8_t* row = &source.rgb[size_t{3} * source.width * y];
@@ -74,8 +77,8 @@ Image ResizeWidth(const Image& source, int width) {
   return result;
 }
 
-Image ResizeHeight(const Image& source, int height) {
-  const Weights weights = MakeWeights(source.height, height);
+Image ResizeHeight(const Image& source, int height, Filter filter) {
+  const Weights weights = MakeWeights(source.height, height, filter);
   const size_t stride = size_t{3} * source.width;
   Image result{source.width, height, std::vector<uint8_t>(stride * height)};
   std::vector<int32_t> sum(stride);
@@ -94,10 +97,10 @@ Image ResizeHeight(const Image& source, int height) {
 
 }  // namespace
 
-Image ResizeBicubic(const Image& source, int width, int height) {
+Image Resize(const Image& source, int width, int height, Filter filter) {
   if (source.width == width && source.height == height) return source;
-  const Image wide = source.width == width ? source : ResizeWidth(source, width);
-  return wide.height == height ? wide : ResizeHeight(wide, height);
+  const Image wide = source.width == width ? source : ResizeWidth(source, width, filter);
+  return wide.height == height ? wide : ResizeHeight(wide, height, filter);
 }
 
 }  // namespace seg
