@@ -128,7 +128,7 @@ def retry(what: str, action: Callable, say: Callable[[str], None]):
 
     return Retrying(
         stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_exponential_jitter(FIRST_WAIT, jitter=FIRST_WAIT),
+        wait=wait_exponential_jitter(multiplier=FIRST_WAIT, jitter=FIRST_WAIT),
         retry=retry_if_exception(
             lambda e: isinstance(e, Exception) and not isinstance(e, UserError | FileNotFoundError)
         ),
