@@ -39,7 +39,6 @@ def main(argv: list[str] | None = None) -> None:
         confusion.add(label, labels_of(file, options.num_classes, label.shape, align_corners=deployment.align_corners))
     print(format_table(confusion, CLASS_NAMES))
     if options.save_to:
-        options.save_to.mkdir(parents=True, exist_ok=True)
         write_scores(options.save_to, confusion, CLASS_NAMES)
 
 

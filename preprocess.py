@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from model_utils.errors import UserError, run
+from model_utils.files import write_bytes
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -26,15 +27,9 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     size = _size(options.size)
     samples = list_cityscapes(options.cityscapes, options.split, with_labels=False)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        for sample in tqdm(samples, unit="image"):
-            target = options.out / f"{sample.image.name.partition('.')[0]}.bin"
-            temporary = target.with_suffix(".tmp")
-            temporary.write_bytes(network_input(sample.image, size, DEPLOYMENTS[options.network]).tobytes())
-            temporary.replace(target)
-    except OSError as error:
-        raise UserError(f"{options.out}: cannot be written ({error.strerror}); give another folder") from error
+    for sample in tqdm(samples, unit="image"):
+        target = options.out / f"{sample.image.name.partition('.')[0]}.bin"
+        write_bytes(target, network_input(sample.image, size, DEPLOYMENTS[options.network]).tobytes())
     print(f"{len(samples)} images written to {options.out}")
 
 

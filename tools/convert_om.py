@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from model_utils.errors import UserError, run
+from model_utils.files import write_text
 from src.export.deploy import DEPLOYMENTS
 from src.export.om import BATCHES, FRAMEWORKS, aipp_config, atc_command, lite_command
 
@@ -45,26 +46,22 @@ def write_commands(options: argparse.Namespace) -> list[list[str]]:
     if options.aipp and (is_lite or options.pixels):
         raise UserError("aipp: is for .onnx and .air models that were exported without --normalize_in_graph")
     image = [*options.size, 3] if options.pixels else [3, *options.size]
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        extra = None
+    extra = None
+    if is_lite:
+        extra = options.out / "converter.cfg"
+        write_text(extra, "[ascend_context]\nprecision_mode=enforce_fp32\n")
+    elif options.aipp:
+        extra = options.out / "aipp.cfg"
+        write_text(extra, aipp_config(DEPLOYMENTS[options.network], tuple(options.size)))
+    commands = []
+    for batch in options.batches:
+        target = options.out / f"{model.stem}_bs{batch}"
         if is_lite:
-            extra = options.out / "converter.cfg"
-            extra.write_text("[ascend_context]\nprecision_mode=enforce_fp32\n", encoding="utf-8")
-        elif options.aipp:
-            extra = options.out / "aipp.cfg"
-            extra.write_text(aipp_config(DEPLOYMENTS[options.network], tuple(options.size)), encoding="utf-8")
-        commands = []
-        for batch in options.batches:
-            target = options.out / f"{model.stem}_bs{batch}"
-            if is_lite:
-                commands.append(lite_command(model, target, [batch, *image], extra))
-            else:
-                commands.append(atc_command(model, target, [batch, *image], options.soc_version, extra))
-        lines = ["#!/usr/bin/env bash", "set -euo pipefail", *map(shlex.join, commands), ""]
-        (options.out / "convert.sh").write_text("\n".join(lines), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{options.out}: cannot be written ({error.strerror}); give another --out") from error
+            commands.append(lite_command(model, target, [batch, *image], extra))
+        else:
+            commands.append(atc_command(model, target, [batch, *image], options.soc_version, extra))
+    lines = ["#!/usr/bin/env bash", "set -euo pipefail", *map(shlex.join, commands), ""]
+    write_text(options.out / "convert.sh", "\n".join(lines))
     return commands
 
 

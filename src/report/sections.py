@@ -36,12 +36,8 @@ def write_report(output: Path, title: str, runs: list[RunFolder], note: str = ""
             sections += [(f"Training{of}", _training(one, work)), (f"Snapshots{of}", _snapshots(one, work))]
             sections += [(f"Ranking{of}", _ranking(one))]
     summary = {name: round(evaluation.result["miou"], 2) for name, evaluation in evaluated.items()}
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        write_text(output / "report.html", page(title, note, [section for section in sections if section[1]]))
-        write_json(output / "summary.json", summary)
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written ({error.strerror}); give another --output") from error
+    write_text(output / "report.html", page(title, note, [section for section in sections if section[1]]))
+    write_json(output / "summary.json", summary)
     return summary
 
 
