@@ -38,7 +38,6 @@ def main(argv: list[str] | None = None) -> None:
         confusion.add(label, labels_of(file, model, label.shape, shape))
     print(format_table(confusion, model.classes))
     if options.save_to:
-        options.save_to.mkdir(parents=True, exist_ok=True)
         write_scores(options.save_to, confusion, model.classes)
 
 

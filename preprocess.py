@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from model_utils.errors import UserError, run
+from model_utils.files import write_bytes
 from model_utils.sizes import parse_size
 
 
@@ -39,14 +40,8 @@ def main(argv: list[str] | None = None) -> None:
     dataset = load_description(options.dataset, "dataset")
     samples = list_samples(dataset, options.data, options.split, with_labels=False, key="data")
     stems = stems_of(samples)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        for sample, stem in tqdm(list(zip(samples, stems, strict=True)), unit="image"):
-            temporary = options.out / f"{stem}.tmp"
-            temporary.write_bytes(description.prepare(read_bgr(sample.image)).tobytes())
-            temporary.replace(options.out / f"{stem}.bin")
-    except OSError as error:
-        raise UserError(f"{options.out}: cannot be written ({error.strerror}); give another folder") from error
+    for sample, stem in tqdm(list(zip(samples, stems, strict=True)), unit="image"):
+        write_bytes(options.out / f"{stem}.bin", description.prepare(read_bgr(sample.image)).tobytes())
     print(f"{len(samples)} images written to {options.out}")
 
 

@@ -32,7 +32,6 @@ def main(argv: list[str] | None = None) -> None:
     print(f"Num classes {confusion.classes}, {scored} images")
     print(format_table(confusion, CLASS_NAMES))
     if options.save_to:
-        options.save_to.mkdir(parents=True, exist_ok=True)
         write_scores(options.save_to, confusion, CLASS_NAMES)
 
 

@@ -54,7 +54,7 @@ def sync_in(url: str, folder: Path, *, choose: Choose | None = None, may_be_empt
             text = str(problem)
             if isinstance(problem, OSError):
                 text = f"{folder}: {problem.strerror} ({problem.filename}); make room or give another --work_dir"
-            with contextlib.suppress(OSError):  # the disk may be full
+            with contextlib.suppress(UserError):  # the disk may be full
                 write_json(result, {"time": time.time(), "error": text})
             raise UserError(text) from problem
         write_json(result, {"time": time.time(), "path": str(path), "error": ""})

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from model_utils.cloud.mirror import say
@@ -186,17 +188,18 @@ def _call(action, patient: bool = False):
     """One request; a failure is a UserError, after a few attempts if ``patient``."""
     from huaweicloudsdkcore.exceptions.exceptions import SdkException, ServiceResponseException
 
-    for attempt in range(5, -1, -1):
-        try:
-            return action()
-        except SdkException as error:
-            is_final = isinstance(error, ServiceResponseException) and error.status_code < 500
-            if is_final or not patient or not attempt:
-                text = getattr(error, "error_msg", None) or getattr(error, "err_msg", None) or str(error)
-                code = getattr(error, "status_code", "no answer")
-                text = " ".join(str(text).split())[:300]
-                raise UserError(f"ModelArts: {code}: {text}; check credentials, project, region and names") from None
-            time.sleep(0.2 * 2 ** (5 - attempt))
+    def may_pass(error: BaseException) -> bool:
+        is_final = isinstance(error, ServiceResponseException) and error.status_code < 500
+        return isinstance(error, SdkException) and not is_final
+
+    attempts = {"stop": stop_after_attempt(6 if patient else 1), "wait": wait_exponential(0.2)}
+    try:
+        return Retrying(**attempts, retry=retry_if_exception(may_pass), reraise=True)(action)
+    except SdkException as error:
+        text = getattr(error, "error_msg", None) or getattr(error, "err_msg", None) or str(error)
+        code = getattr(error, "status_code", "no answer")
+        text = " ".join(str(text).split())[:300]
+        raise UserError(f"ModelArts: {code}: {text}; check credentials, project, region and names") from None
 
 
 def _channel(name: str, url: str) -> dict[str, Any]:

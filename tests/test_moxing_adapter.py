@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from moto.s3 import models as s3_models
 
-from model_utils import archives, mirror, object_store
+from model_utils.cloud import archives, mirror, object_store
 from model_utils.cloud.mirror import Mirror
 from model_utils.errors import UserError
 from model_utils.moxing_adapter import sync_in, sync_out
@@ -141,7 +141,7 @@ def test_killed_in_a_large_file_it_goes_on_with_the_missing_parts(cloud, tmp_pat
         path.write_bytes(data)
         call = "sync_out(Path(sys.argv[1]) / 'x.bin', 'obs://bucket/parts_out/x.bin')"
     code = (
-        "import sys; from pathlib import Path; from model_utils import mirror, object_store\n"
+        "import sys; from pathlib import Path; from model_utils.cloud import mirror, object_store\n"
         "from model_utils.moxing_adapter import sync_in, sync_out\n"
         f"object_store.PART = 2**18; mirror.COPY_BELOW = 2**18; object_store.FIRST_WAIT = 30\n{call}"
     )
@@ -190,7 +190,7 @@ def test_one_process_copies_and_the_others_wait(cloud, tmp_path):
         cloud.put(f"shared/{i}", b"%d" % i)
     cloud.faults.add("GET", "/shared/3", 503)
     code = (
-        "import sys; from pathlib import Path; from model_utils import object_store\n"
+        "import sys; from pathlib import Path; from model_utils.cloud import object_store\n"
         "from model_utils.moxing_adapter import sync_in\n"
         "object_store.FIRST_WAIT = 2\n"
         "print(len(list(sync_in('obs://bucket/shared', Path(sys.argv[1])).glob('[0-9]'))))"
@@ -205,7 +205,7 @@ def test_the_death_of_the_copier_is_noticed(cloud, tmp_path):
     cloud.put("dying/x", b"x")
     cloud.faults.add("GET", "/dying/x", 503)
     code = (
-        "import sys; from pathlib import Path; from model_utils import object_store\n"
+        "import sys; from pathlib import Path; from model_utils.cloud import object_store\n"
         "from model_utils.moxing_adapter import sync_in\n"
         "object_store.FIRST_WAIT = 100; sync_in('obs://bucket/dying', Path(sys.argv[1]))"
     )
@@ -223,7 +223,8 @@ def test_the_failure_of_the_copier_is_shared(cloud, tmp_path):
     cloud.faults.add("GET", "/failing/x", 503)
     cloud.faults.add("GET", "/failing/x", 403)
     code = (
-        "import sys; from pathlib import Path; from model_utils import object_store, errors\n"
+        "import sys; from pathlib import Path; from model_utils import errors\n"
+        "from model_utils.cloud import object_store\n"
         "from model_utils.moxing_adapter import sync_in\n"
         "object_store.FIRST_WAIT = 2\n"
         "sys.exit(errors.run(lambda _: sync_in('obs://bucket/failing', Path(sys.argv[1])) and 0))"

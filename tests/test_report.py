@@ -10,6 +10,7 @@ from PIL import Image
 
 from model_utils.errors import UserError
 from src.evaluation.metrics import Confusion, read_curve, write_scores
+from src.report import html
 from src.report.run_folder import largest_confusions, read_run, watch_of
 from tools.report import main
 
@@ -152,3 +153,12 @@ def test_a_half_written_row_does_not_count_and_methods_without_discriminators_ha
 def test_largest_confusions():
     counts = np.array([[80, 20, 0], [5, 5, 0], [0, 0, 0]])
     assert largest_confusions(counts, NAMES) == [("road", "car", 20.0), ("car", "road", 50.0)]
+
+
+def test_every_text_is_escaped():
+    evil = "<script>\"'&"
+    parts = [("table", [evil], [[evil]]), ("total", [evil], [[evil]]), ("p", evil, "bad"), ("h3", evil, "")]
+    parts += [("folded", evil, evil), ("image", evil, "image/png;base64,AA==")]
+    text = html.page(evil, evil, [(evil, parts)])
+    assert text.count("&lt;script&gt;&#34;&#39;&amp;") == 14 and "<script" not in text
+    assert '<p class="bad">&lt;script' in text and 'src="data:image/png;base64,AA=="' in text

@@ -68,7 +68,7 @@ def test_a_write_that_fails_leaves_the_older_snapshot(tmp_path, monkeypatch, wri
         if len(calls) == write:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("src.checkpoint.weights.os.fsync", full)
+    monkeypatch.setattr("model_utils.files.os.fsync", full)
     with pytest.raises(UserError, match=r"cannot be written .*No space left on device"):
         save_snapshot(tmp_path, "GTA5_10", networks, optimizers, {"iteration": 10})
     assert not list(tmp_path.glob(".writing*"))

@@ -110,7 +110,7 @@ def test_a_job_is_created_and_followed_to_its_end(platform, tmp_path):
         text = JOB.format(endpoint=platform["endpoint"])
         printed = submit(tmp_path, text, "--seconds=0.05", environ={**KEYS, **cloud.environment})
         sent = cloud.keys("code/advnet/")
-        assert {"code/advnet/modelarts/start.py", "code/advnet/src/trainer.py"} <= set(sent)
+        assert {"code/advnet/modelarts/start.py", "code/advnet/src/training/run.py"} <= set(sent)
         assert not [key for key in sent if "/tests/" in key or "/." in key]
     (path, body, signature), *others = platform["requests"]
     assert path == "/v2/project/training-jobs" and not others

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from model_utils.errors import UserError, run
+from model_utils.files import write_text
 from model_utils.sizes import parse_size
 from src.export.description import ModelDescription, read_description, write_description
 from src.export.om import BATCHES, FRAMEWORKS, aipp_config, atc_command, lite_command
@@ -47,27 +48,23 @@ def write_commands(options: argparse.Namespace) -> list[list[str]]:
         source = replace(source, input=replace(source.input, size=tuple(options.size)))
     if options.aipp and (is_lite or source.input.layout == "NHWC"):
         raise UserError("aipp: is for .onnx and .air models that were exported without --normalize_in_graph")
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        extra = None
+    extra = None
+    if is_lite:
+        extra = options.out / "converter.cfg"
+        write_text(extra, "[ascend_context]\nprecision_mode=enforce_fp32\n")
+    elif options.aipp:
+        extra = options.out / "aipp.cfg"
+        write_text(extra, aipp_config(source))
+    commands = []
+    for batch in options.batches:
+        target = options.out / f"{model.stem}_bs{batch}"
         if is_lite:
-            extra = options.out / "converter.cfg"
-            extra.write_text("[ascend_context]\nprecision_mode=enforce_fp32\n", encoding="utf-8")
-        elif options.aipp:
-            extra = options.out / "aipp.cfg"
-            extra.write_text(aipp_config(source), encoding="utf-8")
-        commands = []
-        for batch in options.batches:
-            target = options.out / f"{model.stem}_bs{batch}"
-            if is_lite:
-                commands.append(lite_command(model, target, source, batch, extra))
-            else:
-                commands.append(atc_command(model, target, source, batch, options.soc_version, extra))
-            write_description(options.out / f"{target.name}.om", compiled_description(source, aipp=options.aipp))
-        lines = ["#!/usr/bin/env bash", "set -euo pipefail", *map(shlex.join, commands), ""]
-        (options.out / "convert.sh").write_text("\n".join(lines), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{options.out}: cannot be written ({error.strerror}); give another --out") from error
+            commands.append(lite_command(model, target, source, batch, extra))
+        else:
+            commands.append(atc_command(model, target, source, batch, options.soc_version, extra))
+        write_description(options.out / f"{target.name}.om", compiled_description(source, aipp=options.aipp))
+    lines = ["#!/usr/bin/env bash", "set -euo pipefail", *map(shlex.join, commands), ""]
+    write_text(options.out / "convert.sh", "\n".join(lines))
     return commands
 
 

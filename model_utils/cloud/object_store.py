@@ -5,19 +5,19 @@ import hashlib
 import importlib
 import logging
 import os
-import random
 import re
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
 from model_utils.errors import UserError
 
 ATTEMPTS = 6
-FIRST_WAIT = 1.0  # seconds before the second attempt; doubles
+FIRST_WAIT = 1.0  # seconds before the second attempt, and up to as many more; doubles
 PART = 16 * 2**20  # bytes; larger files travel in parts, which a later attempt need not repeat
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 NOT_GENUINE = "the installed 'moxing' is another program than Huawei's (it has no moxing.file)"
@@ -105,33 +105,54 @@ def retry(what: str, action: Callable, say: Callable[[str], None]):
         UserError: a full or read-only disk, no permission, a wrong address, or all attempts failed.
         FileNotFoundError: a local file is gone.
     """
-    for attempt in range(1, ATTEMPTS + 1):
+
+    def attempt():
         try:
             return action()
         except (UserError, FileNotFoundError):
             raise
         except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-                where = f" ({error.filename})" if error.filename else ""
-                raise UserError(f"{what}: {error.strerror}{where}; make room, or give another folder") from error
-            _refuse(what, reason)
-            if attempt == ATTEMPTS:
-                raise UserError(
-                    f"{what}: failed {ATTEMPTS} times, the last time with '{reason[:200]}'; run it again, it goes on "
-                    "with what is missing"
-                ) from error
-            wait = FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
-            say(f"{what}: {reason[:200]}; attempt {attempt + 1} of {ATTEMPTS} in {wait:.0f} s")
-            time.sleep(wait)
+            _refuse(what, error)
+            raise
+
+    def announce(state: RetryCallState) -> None:
+        number, wait = state.attempt_number + 1, state.upcoming_sleep
+        say(f"{what}: {_reason(state.outcome.exception())[:200]}; attempt {number} of {ATTEMPTS} in {wait:.0f} s")
+
+    def give_up(state: RetryCallState) -> None:
+        error = state.outcome.exception()
+        raise UserError(
+            f"{what}: failed {ATTEMPTS} times, the last time with '{_reason(error)[:200]}'; run it again, it goes on "
+            "with what is missing"
+        ) from error
+
+    return Retrying(
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_exponential_jitter(multiplier=FIRST_WAIT, jitter=FIRST_WAIT),
+        retry=retry_if_exception(
+            lambda e: isinstance(e, Exception) and not isinstance(e, UserError | FileNotFoundError)
+        ),
+        before_sleep=announce,
+        retry_error_callback=give_up,
+    )(attempt)
 
 
-def _refuse(url: str, reason: str) -> None:
-    """Raises a UserError when ``reason`` is one that repeating cannot mend."""
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _refuse(url: str, error: Exception) -> None:
+    """Raises a UserError when ``error`` is one that repeating cannot mend."""
+    reason = _reason(error)
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        where = f" ({error.filename})" if error.filename else ""
+        raise UserError(f"{url}: {error.strerror}{where}; make room, or give another folder") from error
     if NO_ENTRY.search(reason):
-        raise UserError(f"{url}: no permission ({reason}); check the access key and its user's rights in the bucket")
+        raise UserError(
+            f"{url}: no permission ({reason}); check the access key and its user's rights in the bucket"
+        ) from error
     if NOT_THERE.search(reason):
-        raise UserError(f"{url}: does not exist ({reason}); check the address")
+        raise UserError(f"{url}: does not exist ({reason}); check the address") from error
 
 
 def md5(path: Path) -> str:

@@ -1,15 +1,15 @@
 """Weights of any origin into this project's networks, complete or not at all."""
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 from mindspore import nn
+from safetensors.numpy import save
 
 from model_utils.errors import UserError
+from model_utils.files import replacing, write_bytes
 from src.checkpoint.files import read_weights
 
 # This project's (MindSpore's) endings of norm parameters and the originals' (PyTorch's).
@@ -122,25 +122,15 @@ def save_weights(path: Path, network: nn.Cell) -> None:
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> None:
     """Arrays to a ``.ckpt`` or ``.safetensors`` file (the latter with ``metadata``), by rename and flushed to disk."""
-    try:
-        # A folder of its own, because MindSpore's writer makes further files and leaves them when the disk is full.
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing_") as folder:
-            temporary = Path(folder) / path.name
-            if path.suffix == ".safetensors":
-                from safetensors.numpy import save
-
-                data = save({name: np.asarray(value, order="C") for name, value in arrays.items()}, metadata)
-                temporary.write_bytes(data)
-            else:
-                items = [{"name": name, "data": ms.Tensor(value)} for name, value in arrays.items()]
-                ms.save_checkpoint(items, str(temporary))
-            temporary.chmod(0o644)
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: cannot be written ({reason}); make room or give another folder") from error
+    if path.suffix == ".safetensors":
+        write_bytes(path, save({name: np.asarray(value, order="C") for name, value in arrays.items()}, metadata))
+        return
+    items = [{"name": name, "data": ms.Tensor(value)} for name, value in arrays.items()]
+    with replacing(path) as temporary:  # MindSpore's writer makes further files and leaves them when the disk is full
+        try:
+            ms.save_checkpoint(items, str(temporary))
+        except (RuntimeError, ValueError) as error:
+            raise OSError(str(error)) from error
 
 
 def _without_prefix(values: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

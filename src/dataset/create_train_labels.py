@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 from model_utils.errors import UserError, moved
+from model_utils.files import replacing
 from src.dataset.labels import IGNORE, TRAIN_ID
 from src.dataset.transforms import load_label
 
@@ -84,14 +85,8 @@ def convert(annotation: Path) -> None:
         train_ids = draw_polygons(annotation)
     else:
         train_ids = load_label(annotation, table=TRAIN_ID)
-    path = target_of(annotation)
-    temporary = path.with_suffix(".tmp")
-    try:
-        Image.fromarray(train_ids).save(temporary, format="PNG")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written ({error}); make room or make the folder writable") from error
+    with replacing(target_of(annotation)) as temporary:
+        Image.fromarray(train_ids).save(temporary)
 
 
 def draw_polygons(path: Path) -> np.ndarray:

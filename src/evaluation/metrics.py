@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from model_utils.errors import UserError
-from model_utils.files import write_json, write_text
+from model_utils.files import write_csv, write_json, write_text
 
 
 class Confusion:
@@ -107,15 +107,9 @@ def write_scores(folder: Path, confusion: Confusion, names: list[str], extra: di
     values = {**as_dict(confusion, names), **(extra or {})}
     write_json(folder / "result.json", values)
     write_text(folder / "result.txt", format_table(confusion, names) + "\n")
-    rows = [("class", "iou"), *values["iou"].items(), ("mIoU", values["miou"])]
-    write_text(folder / "result.csv", _csv(rows))
-    matrix = [("label \\ prediction", *names)]
-    matrix += [(name, *counts) for name, counts in zip(names, confusion.counts.tolist(), strict=True)]
-    write_text(folder / "confusion.csv", _csv(matrix))
-
-
-def _csv(rows: list[tuple]) -> str:
-    return "".join(",".join("" if value is None else str(value) for value in row) + "\n" for row in rows)
+    write_csv(folder / "result.csv", ("class", "iou"), [*values["iou"].items(), ("mIoU", values["miou"])])
+    rows = [(name, *counts) for name, counts in zip(names, confusion.counts.tolist(), strict=True)]
+    write_csv(folder / "confusion.csv", ("label \\ prediction", *names), rows)
 
 
 def read_curve(path: Path) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from model_utils.errors import UserError
+from model_utils.files import replacing
 from src.backend.step import jit
 from src.dataset.labels import CITYSCAPES, Classes
 from src.dataset.pixels import Pixels, Size
@@ -166,42 +167,49 @@ def _write(
 ) -> None:
     stem = Path(name).with_suffix(".png")
     rgb = np.ascontiguousarray(bgr[:, :, ::-1])
-    try:
-        save_prediction(folder / "train_ids" / stem.parent, stem.name, train_ids, classes)
-        save_image(side_by_side(rgb, {"prediction": train_ids}, classes), folder / "side_by_side" / stem)
-        save_image(Image.fromarray(overlay(rgb, train_ids, classes)), folder / "overlay" / stem)
-        save_image(heat_map(entropy), folder / "entropy" / stem)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror}); make room or give --result_dir") from error
+    save_prediction(folder / "train_ids" / stem.parent, stem.name, train_ids, classes)
+    save_image(side_by_side(rgb, {"prediction": train_ids}, classes), folder / "side_by_side" / stem)
+    save_image(Image.fromarray(overlay(rgb, train_ids, classes)), folder / "overlay" / stem)
+    save_image(heat_map(entropy), folder / "entropy" / stem)
 
 
 def predict_video(predictor: Predictor, path: Path, folder: Path, classes: Classes = CITYSCAPES) -> int:
-    """Writes ``overlay/NAME.mp4``, coloured frame by frame; returns the number of frames.
+    """Writes ``overlay/NAME.mp4``, coloured frame by frame, and reads it back; returns the number of frames.
 
     Raises:
         UserError: the video cannot be decoded or written.
     """
     capture = cv2.VideoCapture(str(path))
-    pace = capture.get(cv2.CAP_PROP_FPS) or 25.0
+    pace = writable_pace(capture.get(cv2.CAP_PROP_FPS))
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    target = folder / "overlay" / f"{path.stem}.mp4"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{path.stem}.tmp.mp4")
-    video, done = None, 0
-    for frame in tqdm(_frames(capture), desc=path.name, unit="frame", total=max(count, 0) or None):
-        if video is None:
-            video = cv2.VideoWriter(str(temporary), cv2.VideoWriter_fourcc(*"mp4v"), pace, frame.shape[1::-1])
-            if not video.isOpened():
-                raise UserError(f"{target}: cannot be written; give another --result_dir")
-        train_ids, _ = predictor.predict(predictor.prepare(frame), frame.shape[:2])
-        video.write(np.ascontiguousarray(overlay(frame[:, :, ::-1], train_ids, classes)[:, :, ::-1]))
-        done += 1
-    capture.release()
-    if video is None:
-        raise UserError(f"{path}: is damaged or no video that OpenCV can decode; convert it to MP4")
-    video.release()
-    temporary.replace(target)
+    video, done = cv2.VideoWriter(), 0
+    with replacing(folder / "overlay" / f"{path.stem}.mp4") as temporary:
+        for frame in tqdm(_frames(capture), desc=path.name, unit="frame", total=max(count, 0) or None):
+            if not done and not video.open(str(temporary), cv2.VideoWriter_fourcc(*"mp4v"), pace, frame.shape[1::-1]):
+                raise OSError(f"OpenCV does not open it with {pace} frames of {frame.shape[1::-1]} pixels a second")
+            train_ids, _ = predictor.predict(predictor.prepare(frame), frame.shape[:2])
+            video.write(np.ascontiguousarray(overlay(frame[:, :, ::-1], train_ids, classes)[:, :, ::-1]))
+            done += 1
+        capture.release()
+        if not done:
+            raise UserError(f"{path}: is damaged or no video that OpenCV can decode; convert it to MP4")
+        video.release()
+        written = cv2.VideoCapture(str(temporary))  # OpenCV's writer does not tell of a full disk
+        found = sum(iter(written.grab, False))
+        written.release()
+        if found != done:
+            raise OSError(f"{found} of its {done} frames can be read back")
     return done
+
+
+def writable_pace(pace: float) -> float:
+    """Frames a second as MPEG-4 can hold them: its clock has at most 65535 ticks a second. 25 where nothing is known.
+
+    OpenCV writes as many decimals as ``pace`` has, up to three.
+    """
+    rounded = (round(pace, digits) for digits in (3, 2, 1, 0)) if np.isfinite(pace) else ()
+    fitting = (value for value, ticks in zip(rounded, (1000, 100, 10, 1), strict=False) if value * ticks <= 65535)
+    return next(fitting, 0.0) or 25.0
 
 
 def _frames(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:

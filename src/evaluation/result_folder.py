@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from model_utils.errors import UserError
+from model_utils.files import write_text
 from src.dataset.labels import CITYSCAPES, Classes
 from src.dataset.loader import EvalItem
 from src.dataset.pixels import resize
@@ -23,12 +23,8 @@ class ResultFolder:
     def __init__(self, root: Path, max_pictures: int, classes: Classes = CITYSCAPES):
         self.root, self._max_pictures, self._classes = root, max_pictures, classes
         self.images: list[dict[str, str]] = []
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            (root / ".writable").write_text("")
-            (root / ".writable").unlink()
-        except OSError as error:
-            raise UserError(f"result_dir: cannot write to {root} ({error.strerror}); give another folder") from error
+        write_text(root / ".writable", "")  # refuses now what would fail after the work
+        (root / ".writable").unlink(missing_ok=True)
 
     def add(self, number: int, item: EvalItem, prediction: np.ndarray) -> None:
         """Writes the files of one image; prediction (H, W) trainIds, of the label's size."""

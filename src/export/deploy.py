@@ -1,6 +1,5 @@
 """A trained network as a file for inference: MINDIR or ONNX, compared with MindSpore on the spot."""
 
-import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from model_utils.errors import UserError
+from model_utils.files import replacing
 from src.backend.convolution import use_operators
 from src.dataset.pixels import Size
 from src.models.network import Network
@@ -82,16 +82,15 @@ def export_mindir(
     options = {"enc_key": key, "enc_mode": key_mode} if key else {}
     if key and batch is None:
         raise UserError("batch_size: an encrypted MINDIR needs a fixed one; give --batch_size 1")
-    with _folder_beside(target) as folder:
+    with replacing(target) as temporary:
         files = []
         for count in [batch] if batch else [1, 2]:
-            name = str(folder / f"batch{count}")
+            name = str(temporary.with_name(f"batch{count}"))
             ms.export(network, Tensor(network.example(count, size)), file_name=name, file_format="MINDIR", **options)
             files.append(Path(f"{name}.mindir"))
-            files[-1].chmod(0o644)  # MindSpore's files are readable for their owner only; these are for everybody
         if batch is None:
             _open_batch(*files)
-        files[0].replace(target)
+        files[0].replace(temporary)
 
 
 def _open_batch(path: Path, doubled: Path) -> None:
@@ -129,14 +128,14 @@ def export_onnx(network: DeployNet, target: Path, *, batch: int | None, size: Si
     """
     from src.export.onnx.convert import convert_mindir
 
-    with _folder_beside(target) as folder:
+    with replacing(target) as temporary:
+        folder = temporary.parent
         export_mindir(network, folder / "network.mindir", batch=batch or 1, size=size)
         doubled = None
         if batch is None:
             doubled = folder / "doubled.mindir"
             export_mindir(network, doubled, batch=2, size=size)
-        convert_mindir(folder / "network.mindir", folder / "network.onnx", doubled=doubled)
-        (folder / "network.onnx").replace(target)
+        convert_mindir(folder / "network.mindir", temporary, doubled=doubled)
 
 
 def differences(
@@ -186,17 +185,3 @@ def _difference(expected: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> 
         else:
             worst = max(worst, float(np.abs(left - right).max() / max(np.abs(left).max(), 1e-30)))
     return worst
-
-
-def _folder_beside(target: Path) -> tempfile.TemporaryDirectory:
-    """A scratch folder on the same disk, so that the finished file can be renamed into place."""
-
-    class Folder(tempfile.TemporaryDirectory):
-        def __enter__(self) -> Path:
-            return Path(super().__enter__())
-
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return Folder(dir=target.parent, prefix=".export_")
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written ({error.strerror}); give another --file_name") from error

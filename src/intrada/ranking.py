@@ -21,7 +21,7 @@ import mindspore as ms
 import numpy as np
 
 from model_utils.errors import UserError
-from model_utils.files import write_json, write_text
+from model_utils.files import write_csv, write_json, write_text, writing_to
 from src.backend.step import jit
 from src.dataset.labels import CITYSCAPES, Classes
 from src.dataset.loader import EvalItem
@@ -57,8 +57,6 @@ def open_ranking(folder: Path, model: dict) -> None:
             if found.get("model") != model:
                 theirs = found.get("model", {}).get("checkpoint", "another model")
                 raise UserError(f"{folder}: holds the ranking of {theirs}; remove it or give another --result_dir")
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
         write_json(about, {"complete": False, "model": model})
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: cannot hold a ranking ({error}); give another --result_dir") from error
@@ -89,7 +87,8 @@ def score_images(
         return cell(network.main(image))
 
     run = jit(forward, compiled)
-    with (folder / f"part_{rank}.csv").open("a", encoding="utf-8") as part, ThreadPoolExecutor(1) as writer:
+    part = folder / f"part_{rank}.csv"
+    with ThreadPoolExecutor(1) as writer:
         pending = None
         for item in dataset:
             sample = item.sample
@@ -105,16 +104,13 @@ def score_images(
 
 
 def _write_image(
-    folder: Path, name: str, row: str, part, train_ids: np.ndarray, entropy_map: np.ndarray, classes: Classes
+    folder: Path, name: str, row: str, part: Path, train_ids: np.ndarray, entropy_map: np.ndarray, classes: Classes
 ) -> None:
     file = flat_name(name)
-    try:
-        save_prediction(folder / MASKS, file, train_ids.astype(np.uint8), classes)
-        save_image(heat_map(entropy_map[::2, ::2]), folder / "entropy" / file)
-        part.write(row)
-        part.flush()
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror}); make room and start again") from error
+    save_prediction(folder / MASKS, file, train_ids.astype(np.uint8), classes)
+    save_image(heat_map(entropy_map[::2, ::2]), folder / "entropy" / file)
+    with writing_to(part), part.open("a", encoding="utf-8") as file:
+        file.write(row)
 
 
 def scored(folder: Path) -> dict[str, tuple[float, int]]:
@@ -149,7 +145,12 @@ def finish_ranking(
             f"lambda_easy: {lambda_easy} of {len(names)} images leaves a split empty; change it or rank more images"
         )
     by_name = {name: (float(s), float(e), int(r)) for name, s, e, r in zip(names, scores, entropy, rare, strict=True)}
-    write_text(folder / "scores.csv", _table(easy, hard, by_name))
+    rows = [
+        (name, *(f"{value:.9g}" for value in by_name[name]), part)
+        for part, ranked in (("easy", easy), ("hard", hard))
+        for name in ranked
+    ]
+    write_csv(folder / "scores.csv", ("name", "score", "entropy", "rare_classes", "split"), rows)
     write_text(folder / EASY, "".join(f"{name}\n" for name in easy))
     write_text(folder / HARD, "".join(f"{name}\n" for name in hard))
     images = {sample.name: sample.image for sample in samples}
@@ -157,10 +158,3 @@ def finish_ranking(
     about = {"complete": True, "model": model, "lambda_easy": lambda_easy, "normalize_rare": normalize_rare}
     write_json(folder / ABOUT, about)
     return easy, hard
-
-
-def _table(easy: list[str], hard: list[str], by_name: dict[str, tuple[float, float, int]]) -> str:
-    rows = ["name,score,entropy,rare_classes,split"]
-    for part, names in (("easy", easy), ("hard", hard)):
-        rows += [",".join([name, *(f"{value:.9g}" for value in by_name[name]), part]) for name in names]
-    return "\n".join(rows) + "\n"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from model_utils.files import replacing
 from src.dataset.labels import Classes
 from src.evaluation.metrics import read_curve
 from src.training.discriminator_health import DISCRIMINATORS, WON, DiscriminatorWatch
@@ -125,7 +126,6 @@ def plot_snapshots(rows: list[tuple[int, float, float]], path: Path) -> None:
 
 def plot_frequencies(pixels: np.ndarray, classes: Classes, title: str, path: Path) -> None:
     """Share of the labelled pixels of every class, on a logarithmic scale, in the classes' colours."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure, axes = new_figure(9, 3.6)
     share = 100 * pixels / max(pixels.sum(), 1)
     places = range(len(classes.names))
@@ -157,7 +157,8 @@ def new_figure(width: float, height: float, columns: int = 1, rows: int = 1):
 def save_figure(figure, path: Path) -> None:
     from matplotlib import pyplot
 
-    temporary = path.with_name(f"{path.stem}.tmp{path.suffix}")
-    figure.savefig(temporary, dpi=110)
-    pyplot.close(figure)
-    temporary.replace(path)
+    try:
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=110)
+    finally:
+        pyplot.close(figure)

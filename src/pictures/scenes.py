@@ -6,17 +6,20 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from model_utils.files import replacing
 from src.dataset.labels import CITYSCAPES, IGNORE, Classes
 
 INK, PAPER = (30, 34, 40), (255, 255, 255)
 
 
 def save_image(picture: Image.Image, path: Path) -> None:
-    """Writes a picture by rename; the folder is made when it is not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.stem}.tmp{path.suffix}")
-    picture.save(temporary)
-    temporary.replace(path)
+    """Writes a picture by rename; its suffix says how.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    with replacing(path) as temporary:
+        picture.save(temporary)
 
 
 def overlay(

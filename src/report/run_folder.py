@@ -1,6 +1,7 @@
 """What lies in a folder that training, evaluation or ranking has written, read for the report."""
 
 import csv
+import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,7 +62,7 @@ def read_run(title: str, folder: Path) -> RunFolder:
         run.evaluation = _evaluation(folder) or _evaluation(folder / "result")
         run.snapshots = _curves(folder / "snapshots.csv") or _curves(folder / "result" / "snapshots.csv")
         run.ranking = read_json(folder / "ranking.json")
-        run.scores = list(csv.DictReader(_text(folder / "scores.csv").splitlines()))
+        run.scores = list(csv.DictReader(io.StringIO(_text(folder / "scores.csv"))))
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise UserError(f"{folder}: holds a damaged file ({error}); repeat what wrote it") from error
     if not (run.losses or run.evaluation or run.snapshots or run.ranking):
@@ -97,9 +98,9 @@ def _evaluation(folder: Path) -> Evaluation | None:
         return None
     result = json.loads(_text(path))
     names, counts = list(result["iou"]), None
-    lines = _text(folder / "confusion.csv").splitlines()
-    if lines:
-        counts = np.array([[int(n) for n in line.split(",")[1:]] for line in lines[1:]], np.int64)
+    rows = list(csv.reader(io.StringIO(_text(folder / "confusion.csv"))))
+    if rows:
+        counts = np.array([[int(n) for n in row[1:]] for row in rows[1:]], np.int64)
         if counts.shape != (len(names), len(names)):
             raise ValueError(f"confusion.csv has {counts.shape} numbers for {len(names)} classes")
     return Evaluation(folder, result, counts)

@@ -13,7 +13,7 @@ from src.dataset.samples import flat_name
 from src.dataset.transforms import read_bgr
 from src.pictures.plots import plot_class_bars, plot_confusion, plot_curves, plot_discriminators, plot_snapshots
 from src.pictures.scenes import side_by_side
-from src.report.html import Section, chart, folded, heading, number, page, paragraph, photo, table
+from src.report.html import Part, Section, chart, number, page, photo
 from src.report.run_folder import Evaluation, RunFolder, largest_confusions, watch_of
 from src.training.discriminator_health import DISCRIMINATORS, MEANING, DiscriminatorWatch, warning
 
@@ -36,26 +36,22 @@ def write_report(output: Path, title: str, runs: list[RunFolder], note: str = ""
             sections += [(f"Training{of}", _training(one, work)), (f"Snapshots{of}", _snapshots(one, work))]
             sections += [(f"Ranking{of}", _ranking(one))]
     summary = {name: round(evaluation.result["miou"], 2) for name, evaluation in evaluated.items()}
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        write_text(output / "report.html", page(title, note, [section for section in sections if section[1]]))
-        write_json(output / "summary.json", summary)
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written ({error.strerror}); give another --output") from error
+    write_text(output / "report.html", page(title, note, [section for section in sections if section[1]]))
+    write_json(output / "summary.json", summary)
     return summary
 
 
-def _overview(runs: list[RunFolder]) -> list[str]:
+def _overview(runs: list[RunFolder]) -> list[Part]:
     """A column per run; rows that no run has are left out."""
     facts = [_facts(one) for one in runs]
     rows = [(key, *(fact.get(key, "–") for fact in facts)) for key in dict.fromkeys(key for f in facts for key in f)]
-    parts = [table(["", *(one.title for one in runs)], rows)]
+    parts: list[Part] = [("table", ["", *(one.title for one in runs)], rows)]
     configs = [one.config for one in runs if one.config]
     if len(configs) > 1:
         keys = [key for key in configs[0] if len({str(config.get(key)) for config in configs}) > 1]
         titles = [one.title for one in runs if one.config]
         rows = [(key, *(str(config.get(key, "–")) or "–" for config in configs)) for key in keys]
-        parts += [heading("Keys that differ"), table(["", *titles], rows)] if keys else []
+        parts += [("h3", "Keys that differ", ""), ("table", ["", *titles], rows)] if keys else []
     return parts
 
 
@@ -89,7 +85,7 @@ def _facts(one: RunFolder) -> dict[str, str]:
     return facts
 
 
-def _classes(evaluated: dict[str, Evaluation], work: Path) -> list[str]:
+def _classes(evaluated: dict[str, Evaluation], work: Path) -> list[Part]:
     if len({tuple(one.iou) for one in evaluated.values()}) > 1:
         raise UserError(f"{', '.join(evaluated)}: were evaluated on other classes; report them apart")
     plot_class_bars({name: one.iou for name, one in evaluated.items()}, work / "classes.png")
@@ -100,10 +96,10 @@ def _classes(evaluated: dict[str, Evaluation], work: Path) -> list[str]:
         head.append("difference")
         for row, first, second in zip(rows, *columns, strict=True):
             row.append("–" if first is None or second is None else f"{second - first:+.2f}")
-    return [chart(work / "classes.png"), table(head, rows, has_total=True)]
+    return [chart(work / "classes.png"), ("total", head, rows)]
 
 
-def _confusions(evaluated: dict[str, Evaluation], work: Path) -> list[str]:
+def _confusions(evaluated: dict[str, Evaluation], work: Path) -> list[Part]:
     parts = []
     for title, one in evaluated.items():
         if one.counts is None:
@@ -111,14 +107,14 @@ def _confusions(evaluated: dict[str, Evaluation], work: Path) -> list[str]:
         names = list(one.iou)
         plot_confusion(one.counts, names, work / "confusion.png")
         rows = [(label, guess, f"{share:.1f} %") for label, guess, share in largest_confusions(one.counts, names)]
-        parts += [heading(title), chart(work / "confusion.png")]
+        parts += [("h3", title, ""), chart(work / "confusion.png")]
         if rows:
             note = "The confusions with the most pixels; shares are of the label's pixels."
-            parts += [paragraph(note, "note"), table(["label", "predicted as", "share"], rows)]
+            parts += [("p", note, "note"), ("table", ["label", "predicted as", "share"], rows)]
     return parts
 
 
-def _scenes(evaluated: dict[str, Evaluation], count: int) -> list[str]:
+def _scenes(evaluated: dict[str, Evaluation], count: int) -> list[Part]:
     """Side-by-sides of image, label and every run's prediction, of the first images that all runs have predicted."""
     lists = [{entry["name"]: entry["image"] for entry in one.result.get("images", [])} for one in evaluated.values()]
     first = next(iter(evaluated.values()))
@@ -147,7 +143,7 @@ def _train_ids(path: Path) -> np.ndarray:
         return np.asarray(picture)
 
 
-def _training(one: RunFolder, work: Path) -> list[str]:
+def _training(one: RunFolder, work: Path) -> list[Part]:
     parts = []
     if one.losses:
         (work / "curves.png").unlink(missing_ok=True)
@@ -158,48 +154,49 @@ def _training(one: RunFolder, work: Path) -> list[str]:
         warned = [line for line in one.log if line.startswith("warning: ")]
         warned += [warning(episode, watch) for episode in watch.episodes] if watch else []
         warned = list(dict.fromkeys(warned))
-        parts += [heading("Warnings"), *(paragraph(line, "bad") for line in warned)] if warned else []
+        parts += [("h3", "Warnings", ""), *(("p", line, "bad") for line in warned)] if warned else []
     if one.log:
-        parts.append(folded("End of log.txt", "\n".join(one.log[-20:])))
+        parts.append(("folded", "End of log.txt", "\n".join(one.log[-20:])))
     if one.config:
-        parts.append(folded("Configuration", "\n".join(f"{key}: {value}" for key, value in one.config.items())))
+        text = "\n".join(f"{key}: {value}" for key, value in one.config.items())
+        parts.append(("folded", "Configuration", text))
     return parts
 
 
-def _discriminators(one: RunFolder, watch: DiscriminatorWatch, work: Path) -> list[str]:
+def _discriminators(one: RunFolder, watch: DiscriminatorWatch, work: Path) -> list[Part]:
     plot_discriminators(one.losses, watch, work / "discriminators.png")
-    parts = [heading("Discriminators"), chart(work / "discriminators.png")]
+    parts = [("h3", "Discriminators", ""), chart(work / "discriminators.png")]
     for name, verdict in watch.verdicts().items():
         kind = "good" if verdict.startswith("healthy") else "note" if verdict.startswith("too") else "bad"
-        parts.append(paragraph(f"{DISCRIMINATORS[name][0]}: {verdict}.", kind))
+        parts.append(("p", f"{DISCRIMINATORS[name][0]}: {verdict}.", kind))
     rows = [
         (DISCRIMINATORS[e.name][0], MEANING[e.state], str(e.start), "–" if e.end is None else str(e.end))
         for e in watch.episodes
     ]
-    return parts + ([table(["loss", "state", "from", "to"], rows)] if rows else [])
+    return parts + ([("table", ["loss", "state", "from", "to"], rows)] if rows else [])
 
 
-def _snapshots(one: RunFolder, work: Path) -> list[str]:
+def _snapshots(one: RunFolder, work: Path) -> list[Part]:
     if not one.snapshots:
         return []
     columns = [one.snapshots[key].tolist() for key in ("iteration", "miou", "entropy")]
     rows = list(zip(*columns, strict=True))
     plot_snapshots(rows, work / "snapshots.png")
     cells = [(str(int(iteration)), number(miou), number(entropy, 4)) for iteration, miou, entropy in rows]
-    return [chart(work / "snapshots.png"), table(["iteration", "mIoU (%)", "mean entropy"], cells)]
+    return [chart(work / "snapshots.png"), ("table", ["iteration", "mIoU (%)", "mean entropy"], cells)]
 
 
-def _ranking(one: RunFolder) -> list[str]:
+def _ranking(one: RunFolder) -> list[Part]:
     if not one.ranking:
         return []
     if not one.ranking.get("complete"):
-        return [paragraph("The ranking is not complete; run it again to go on.", "bad")]
+        return [("p", "The ranking is not complete; run it again to go on.", "bad")]
     model = one.ranking["model"]
     easy = sum(row["split"] == "easy" for row in one.scores)
     rare = "yes" if one.ranking["normalize_rare"] else "no"
     facts = [("made by", model["checkpoint"]), ("images", str(len(one.scores))), ("easy", str(easy))]
     facts += [("hard", str(len(one.scores) - easy)), ("normalised by rare classes", rare)]
-    parts = [table(["ranking", ""], facts)]
+    parts: list[Part] = [("table", ["ranking", ""], facts)]
     parts += [chart(path) for path in (one.folder / "histogram.png",) if path.is_file()]
     sheet = one.folder / "contact_sheet.png"
     if sheet.is_file():

@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from model_utils.errors import UserError
-from model_utils.files import write_json
+from model_utils.files import replacing, write_json
 from model_utils.sizes import Size
 from src.dataset.labels import LABEL_ID, PALETTE
 from src.street_world.canvas import EGO, Camera, Canvas
@@ -109,28 +109,22 @@ def write_world(
         jobs += [(root, seed, first + i, target_size, split) for i in range(count)]
         first += count
     progress = partial(tqdm, total=len(jobs), desc="scenes", unit="image", mininterval=0.5)
-    try:
-        if workers <= 1:
-            list(progress(map(_write_scene, jobs)))
-            return
-        # Fresh processes: a copy of one that runs threads (MindSpore's) may hang.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-            list(progress(pool.map(_write_scene, jobs, chunksize=2)))
-    except OSError as error:
-        raise UserError(f"{root}: cannot be written ({error}); make room or give another folder") from error
+    if workers <= 1:
+        list(progress(map(_write_scene, jobs)))
+        return
+    # Fresh processes: a copy of one that runs threads (MindSpore's) may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        list(progress(pool.map(_write_scene, jobs, chunksize=2)))
 
 
 def _check_manifest(root: Path, wanted: dict) -> None:
     path = root / MANIFEST
     try:
-        root.mkdir(parents=True, exist_ok=True)
         if not path.is_file():
             write_json(path, wanted)
         found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{root}: cannot be written ({error.strerror}); give another folder") from error
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: is damaged; remove {root} or give another folder") from error
     if found != wanted:
         raise UserError(
@@ -166,10 +160,8 @@ def _paths(root: Path, number: int, split: str) -> tuple[Path, Path]:
 
 
 def _save(picture: Image.Image, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    picture.save(temporary, format="PNG", compress_level=3)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        picture.save(temporary, compress_level=3)
 
 
 def _id_palette() -> list[int]:
