@@ -10,6 +10,8 @@ from src.backend.convolution import MaxPool
 from src.models.layers import batch_norm, conv, conv_with_bias
 from src.models.resnet import EXPANSION, make_stage
 
+ENOUGH = 100_000  # values whose deviation says something
+
 
 class ASPP(nn.Cell):
     """Parallel dilated 3x3 convolutions whose first ``branches`` outputs are summed.
@@ -56,6 +58,7 @@ class DeepLabMulti(nn.Cell):
     ALIGNED_CORNERS: ClassVar = True  # when its logits are enlarged
     ONE_SIZE: ClassVar = True  # of the maps that a block sees of one image, see share_blocks
     RANDOM_AT_START: ClassVar = ("layer5.", "layer6.")  # parts that initial checkpoints do not hold
+    SINGLE_HEAD: ClassVar = ("layer5.", "layer6.")  # what files with one head call it, and which of ours it is
 
     def __init__(
         self,
@@ -86,6 +89,22 @@ class DeepLabMulti(nn.Cell):
         """Cells that follow each other: up to what aux reads, and from there to what main reads."""
         front = [_Stem(self), *self.layer1, *self.layer2, *self.layer3]
         return front, list(self.layer4)
+
+    def doubt(self, values: dict[str, np.ndarray]) -> str:
+        """Whether a file's ASPP branches 3 and 4 speak against ``aspp_branches``; "" when they do not.
+
+        AdaptSegNet never trains them, so they are as both originals begin: normal with deviation 0.01.
+        """
+        names = [f"{head}.conv2d_list.{k}.weight" for head in ("layer5", "layer6") for k in (2, 3)]
+        found = [values[name] for name in names if name in values and values[name].size >= ENOUGH]
+        if not found:
+            return ""
+        change = max(abs(float(value.std()) / 0.01 - 1) for value in found)
+        if self.layer6.branches == 2 and change > 0.05:
+            return "its ASPP branches 3 and 4 were trained, as in ADVENT, MinEnt and IntraDA; if so, aspp_branches is 4"
+        if self.layer6.branches == 4 and change < 0.01:
+            return "its ASPP branches 3 and 4 were never trained, as in AdaptSegNet; if so, aspp_branches is 2"
+        return ""
 
     def heads(self) -> list[nn.Cell]:
         """The cells that learn ten times as fast as the trunk."""
