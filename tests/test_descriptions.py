@@ -176,7 +176,7 @@ GOOD = {"images": "images/{split}/*.png", "labels": "masks/{split}/*.png", "clas
     [
         ({"image": "a"}, "unknown key 'image'; did you mean 'images'"),
         ({"images": ""}, "key 'images' is missing"),
-        ({"stored": "32 bit"}, "stored must be one of 8 bit, 16 bit, colors, not '32 bit'"),
+        ({"stored": "32 bit"}, "stored must be one of 8 bit, first channel, 16 bit, colors, not '32 bit'"),
         ({"classes": "cityscape ids"}, "classes must be lines of"),
         ({"classes": {"lane": 256}}, "class lane must be ids from 0 to 255, not 256"),
         ({"classes": {"lane": 1, "road": [0, 1]}}, "a value stands for two classes"),

@@ -10,13 +10,13 @@ import numpy as np
 
 from model_utils.config_text import load_yaml
 from model_utils.errors import UserError
+from src.dataset.label_files import COLOR_VALUES, FIRST_VALUES, ID_VALUES, WIDE_VALUES
 from src.dataset.labels import CLASS_NAMES, IGNORE, LABEL_ID, UNKNOWN
 from src.dataset.samples import Sample, keep_pairs, read_list
-from src.dataset.transforms import COLOR_VALUES, ID_VALUES, WIDE_VALUES
 
 BUILT_IN = Path(__file__).resolve().parents[2] / "configs" / "datasets"
 KEYS = ("folder", "images", "labels", "splits", "stored", "classes", "ignore", "colors", "mean_without")
-STORED = {"8 bit": ID_VALUES, "16 bit": WIDE_VALUES, "colors": COLOR_VALUES}
+STORED = {"8 bit": ID_VALUES, "first channel": FIRST_VALUES, "16 bit": WIDE_VALUES, "colors": COLOR_VALUES}
 # Label maps that many data sets share: name -> value in the files, and values without a class.
 SHARED = {
     "cityscapes label ids": (dict(zip(CLASS_NAMES, LABEL_ID.tolist(), strict=True)), list(range(35))),
@@ -36,8 +36,8 @@ class Description:
         labels: one pattern for all of ``images`` or one for each; its k-th ``*`` is what the image's k-th one was.
             Empty for a target without labels, which then needs no ``classes``.
         splits: train, val, ... -> what the files call them.
-        stored: what label files hold: ``8 bit`` ids (or a palette's indices), ``16 bit`` ids in the first channel, or
-            ``colors``.
+        stored: what label files hold: ``8 bit`` ids (or a palette's indices), 8-bit ids in the ``first channel`` of
+            colour files, ``16 bit`` ids in the first channel, or ``colors``.
         classes: name -> values in the label files: ids, or (red, green, blue).
         ignore: values without a class; ``None``: all others. Any other value is an error.
         colors: name -> (red, green, blue) in pictures.
@@ -165,8 +165,9 @@ def _values(value: Any, stored: str, where: str) -> list:
             raise UserError(f"{where} must be [red, green, blue] from 0 to 255, not {value}")
         return values
     values = value if isinstance(value, list) else [value]
-    if not all(type(n) is int and 0 <= n < STORED[stored] for n in values):
-        raise UserError(f"{where} must be ids from 0 to {STORED[stored] - 1}, not {value}")
+    most = WIDE_VALUES - 1 if stored == "16 bit" else ID_VALUES - 1
+    if not all(type(n) is int and 0 <= n <= most for n in values):
+        raise UserError(f"{where} must be ids from 0 to {most}, not {value}")
     return values
 
 

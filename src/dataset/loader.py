@@ -180,10 +180,15 @@ class EvalDataset:
     """(sample, image (1, 3, H, W) float32, label (H, W) uint8 trainIds at its own size or None), in order.
 
     Can be iterated several times; the next images are decoded while one is in use.
+
+    Args:
+        same_size: a label file must have its image's size.
     """
 
-    def __init__(self, samples: list[Sample], size: Size, to_input: ToInput = to_network_input):
-        self.samples, self._size, self._to_input = samples, size, to_input
+    def __init__(
+        self, samples: list[Sample], size: Size, to_input: ToInput = to_network_input, *, same_size: bool = False
+    ):
+        self.samples, self._size, self._to_input, self._same_size = samples, size, to_input, same_size
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -199,8 +204,10 @@ class EvalDataset:
                     ahead.append(pool.submit(self._load, self.samples[number + PREFETCH]))
 
     def _load(self, sample: Sample) -> tuple[Sample, np.ndarray, np.ndarray | None]:
-        label = load_label(sample.label, table=sample.table) if sample.label else None
-        return sample, self.load_image(sample), label
+        image = read_bgr(sample.image)
+        expected = image.shape[:2] if self._same_size else None
+        label = load_label(sample.label, table=sample.table, image_size=expected) if sample.label else None
+        return sample, self._to_input(image, self._size)[None], label
 
     def load_image(self, sample: Sample) -> np.ndarray:
         """(1, 3, H, W) float32"""
