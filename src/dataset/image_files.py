@@ -65,7 +65,7 @@ class ImageFile:
             with Image.open(BytesIO(self.data), formats=(self.format,)) as file:
                 file.load()
                 turn = TURNS.get(self.orientation) if self.format != "TIFF" else None  # Pillow turns these itself
-                return file.copy() if turn is None else file.transpose(turn)
+                return file if turn is None else file.transpose(turn)
         except Exception as error:  # decoders of hostile files fail in any way
             raise NotReadable(_reason(error)) from error
 
