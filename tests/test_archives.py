@@ -119,3 +119,13 @@ def test_an_unknown_compression_and_an_empty_archive(tmp_path):
     for name in WRITERS:
         with pytest.raises(UserError, match="holds no files"):
             unpack(WRITERS[name](tmp_path / name, {}), tmp_path / "out")
+
+
+def test_a_tar_whose_copy_broke_off_in_zeros(tmp_path):
+    path = write_tar(tmp_path / "a.tar")
+    data = path.read_bytes()
+    place = data.index(b"GTA5/images/00003.png")
+    for kept, size in ((place, 40960), (place - 700, len(data))):
+        path.write_bytes(data[:kept] + bytes(size - kept))
+        with pytest.raises(UserError, match=r"zeros follow in or behind GTA5/images/00002\.png"):
+            unpack(path, tmp_path / "out")

@@ -8,7 +8,9 @@ from pathlib import Path, PurePosixPath
 from model_utils.errors import UserError
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
-END_OF_TAR = 1024  # bytes 0
+END_OF_TAR, LONGEST_END = 1024, 11264  # bytes 0, filled up to a record of 10240
+# Files that never end in zeros: where one does, a copy was broken off there.
+PACKED, ZERO_TAIL = (".png", ".jpg", ".jpeg", ".webp", ".zip", ".gz"), 16
 STAGING = ".unpacking_"
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
@@ -87,8 +89,18 @@ def _extract_tar(archive: Path, folder: Path) -> int:
             zeros += len(data)
         if zeros < END_OF_TAR:
             raise ValueError("it ends early")
+        if zeros > LONGEST_END or _ends_in_zeros(file, members[-1]):
+            raise ValueError(f"zeros follow in or behind {members[-1].name}, as after a copy that broke off")
         file.extractall(folder, filter="data")
     return len(members)
+
+
+def _ends_in_zeros(file: tarfile.TarFile, member: tarfile.TarInfo) -> bool:
+    if not member.isfile() or member.size < ZERO_TAIL or not member.name.lower().endswith(PACKED):
+        return False
+    data = file.extractfile(member)
+    data.seek(member.size - ZERO_TAIL)
+    return not any(data.read())
 
 
 def _move(source: Path, target: Path) -> None:

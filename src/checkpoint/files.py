@@ -6,6 +6,8 @@ dictionaries of arrays (``model`` and ``ema``); arrays are read when somebody as
 """
 
 import json
+import math
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ import numpy as np
 
 from model_utils.errors import UserError
 from src.checkpoint.pickles import Unpickler
-from src.checkpoint.stored import Foreign, Stored, plain, to_float
+from src.checkpoint.stored import Foreign, Stored, plain, shape_of, to_float
 from src.checkpoint.torch_files import LARGER, SPARE, read_pickles, read_torch_zip, take
 
 # Keys of the trained network's dictionary, the usual one first. What has another key counts when it alone fits.
@@ -45,6 +47,8 @@ CONTAINERS = (
 DEEPEST = 6  # dictionaries in dictionaries
 SAFETENSORS = {"F64": "f8", "F32": "f4", "F16": "f2", "BF16": "bf16", "I64": "i8", "I32": "i4", "I16": "i2"}
 SAFETENSORS |= {"I8": "i1", "U8": "u1", "BOOL": "?"}
+CKPT = {"Float64": "f8", "Float32": "f4", "Float16": "f2", "BFloat16": "bf16", "Int64": "i8", "Int32": "i4"}
+CKPT |= {"Int16": "i2", "Int8": "i1", "UInt8": "u1", "Bool": "?"}
 Group = dict[str, Stored]
 
 
@@ -125,8 +129,8 @@ def _content(file: BinaryIO, path: Path, foreign: set[str]) -> Any:
     if start[:1] == b"\x80" and start[1:2] <= b"\x05":
         return read_pickles(file, size, foreign)
     ending = path.suffix.lower()
-    if ending == ".ckpt":
-        return _read_ckpt(path)
+    if ending == ".ckpt" or start[:1] == b"\n":
+        return _read_ckpt(file.read())
     if ending == ".pkl":
         return Unpickler(file, size, None, foreign).load()
     if ending in (".pth", ".pt", ".safetensors", ".bin", ".tar"):
@@ -134,13 +138,37 @@ def _content(file: BinaryIO, path: Path, foreign: set[str]) -> Any:
     raise UserError(f"weights {path}: unknown kind of file; give one of .ckpt, .safetensors, .pth, .pt, .pkl")
 
 
-def _read_ckpt(path: Path) -> dict[str, Stored]:
-    import mindspore as ms
+def _read_ckpt(data: bytes) -> dict[str, Any]:
+    """MindSpore's checkpoint; its own reader prints a page about every file that is none."""
+    from mindspore.train.checkpoint_pb2 import Checkpoint
 
-    if path.suffix != ".ckpt":
-        raise UserError(f"weights {path}: MindSpore reads checkpoints named .ckpt only; rename it")
-    values = {name: value.asnumpy() for name, value in ms.load_checkpoint(str(path)).items()}
-    return {name: Stored(v.shape, v.itemsize, lambda v=v: v) for name, v in values.items()}
+    if data[-17:-10] == b"crc_num":
+        if zlib.crc32(data[:-17]) != int.from_bytes(data[-10:], "big"):
+            raise ValueError("its checksum is another")
+        data = data[:-17]
+    message, parts = Checkpoint(), {}
+    message.ParseFromString(data)
+    for value in message.value:
+        if value.HasField("tensor"):  # large ones come in several
+            parts.setdefault(value.tag, []).append(value.tensor)
+    return {name: _ckpt_array(tensors) for name, tensors in parts.items()}
+
+
+def _ckpt_array(tensors: list) -> Stored | Foreign:
+    kind = CKPT.get(tensors[0].tensor_type)
+    if kind is None:
+        return Foreign(tensors[0].tensor_type)
+    dtype, shape = np.dtype("u2" if kind == "bf16" else kind), shape_of(list(tensors[0].dims))
+    size = sum(len(tensor.tensor_content) for tensor in tensors)
+    shape = () if shape == (0,) and size == dtype.itemsize else shape  # how older versions wrote single numbers
+    if math.prod(shape) * dtype.itemsize != size:
+        raise ValueError("an array is shorter or longer than its shape")
+
+    def read() -> np.ndarray:
+        values = np.frombuffer(b"".join(tensor.tensor_content for tensor in tensors), dtype).reshape(shape)
+        return to_float(values) if kind == "bf16" else values
+
+    return Stored(shape, dtype.itemsize, read)
 
 
 def _read_safetensors(file: BinaryIO, path: Path) -> dict[str, Any]:

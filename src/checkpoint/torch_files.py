@@ -90,6 +90,8 @@ def read_pickles(file: BinaryIO, size: int, foreign: set[str]) -> Any:
         if file.tell() + count * storage.dtype.itemsize > size:
             raise ValueError(f"storage {key} ends early")
         file.seek(count * storage.dtype.itemsize, 1)
+    if file.read(size - file.tell()).strip(b"\0"):
+        raise ValueError("something else follows its storages")
     if seen.keys() - places.keys():
         raise ValueError(f"storage {min(seen.keys() - places.keys())} is announced and not there")
     return content

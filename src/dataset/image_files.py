@@ -166,7 +166,7 @@ def _ends_black(pixels: np.ndarray, is_upwards: bool) -> bool:
 
 def _look_at(data: bytes, end: int) -> tuple[str, int, int, int, int]:
     """Format, height, width, bits and EXIF's orientation of the other kinds; ``end`` is where the file says it ends."""
-    if end > len(data) + 1:  # some writers leave out the last byte, which only fills up
+    if end > len(data):
         raise NotReadable("it ends early")
     try:
         Image.MAX_IMAGE_PIXELS = LARGEST_PIXELS
