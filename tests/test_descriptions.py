@@ -192,6 +192,14 @@ GOOD = {"images": "images/{split}/*.png", "labels": "masks/{split}/*.png", "clas
         ({"images": "**/*.png"}, "have no wildcard but"),
         ({"images": ["a/*", "b/*"], "labels": ["c/*", "d/*", "e/*"]}, "one for each of images"),
         ({"ignore": "others"}, "ignore must be ids"),
+        ({"classes": "cityscapes label ids", "ignore": "x"}, "ignore must be ids"),
+        ({"colors": {"lane": []}}, r"color of lane must be one \[red, green, blue\], not \[\]"),
+        ({"colors": {"lane": [[1, 2, 3], [4, 5, 6]]}}, "color of lane must be one"),
+        ({"images": {"a": "b"}}, "images must be text"),
+        ({"images": ["images/*.png", ["b"]]}, "images must be text"),
+        ({"folder": {"a": 1}}, "folder must be text"),
+        ({"splits": {"val": ["a"]}}, "splits of val must be text"),
+        ({"stored": "first channel", "classes": {"lane": 256}}, "class lane must be ids from 0 to 255"),
     ],
 )
 def test_wrong_descriptions(tmp_path, change, message):

@@ -76,11 +76,11 @@ class WeightFile:
 
 
 @contextmanager
-def open_weights(path: Path) -> Iterator[WeightFile]:
+def open_weights(path: Path, most: int | None = None) -> Iterator[WeightFile]:
     """The file's dictionaries of arrays.
 
     Raises:
-        UserError: missing, damaged, of an unknown kind, or without arrays.
+        UserError: missing, damaged, of an unknown kind, without arrays, or larger than ``most`` bytes.
     """
     try:
         file = path.open("rb")
@@ -89,6 +89,9 @@ def open_weights(path: Path) -> Iterator[WeightFile]:
         raise UserError(f"weights {path}: {reason}; correct the path") from error
     foreign: set[str] = set()
     with file:
+        size = path.stat().st_size
+        if most is not None and size > most:
+            raise UserError(f"weights {path}: {size >> 20} MiB are more than this network can need; check the path")
         with damage_named(path):
             opened = WeightFile(path, _content(file, path, foreign), foreign)
         if not opened.groups:

@@ -15,6 +15,9 @@ from src.checkpoint.files import WeightFile, damage_named, open_weights
 from src.checkpoint.fit import Fit, fits, original_name
 from src.checkpoint.stored import Stored
 
+# A file may hold the network several times, its optimizer and more; beyond this it is for something else.
+LARGER, SPARE = 20, 1 << 28  # times the network's size, and bytes
+
 __all__ = ["Report", "load_weights", "original_name", "save_weights", "write_arrays"]
 
 
@@ -78,7 +81,8 @@ def load_weights(
             unchanged.
     """
     path = Path(path)
-    with open_weights(path) as file:
+    wanted = dict(network.parameters_and_names())
+    with open_weights(path, LARGER * sum(4 * parameter.size for parameter in wanted.values()) + SPARE) as file:
         check_beside(path)
         with damage_named(path):
             found = fits(network, file.groups)
@@ -93,7 +97,6 @@ def load_weights(
         _refuse(path, network, fit, allowed, is_initial and not allow_initial, list(file.groups))
         values = _read(file, fit)
     doubt = network.doubt(values) if hasattr(network, "doubt") else ""
-    wanted = dict(network.parameters_and_names())
     for name in list(values):
         wanted[name].set_data(ms.Tensor(values.pop(name), wanted[name].dtype))
     left_out = [*fit.not_used, *fit.other_shapes, *fit.beside, *(fit.unexpected if is_initial else [])]
