@@ -59,7 +59,7 @@ def export_checkpoint(config: Config, options: argparse.Namespace, size: Size) -
     target = choose_target(options)
     key, classes = read_key(options), Data(config).classes
     network = build_network(config)
-    print(load_weights(network, config.restore_from), flush=True)
+    print(load_weights(network, config.restore_from, allow_initial=False), flush=True)
     cell = DeployNet(
         network,
         head=options.head,

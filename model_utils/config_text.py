@@ -77,9 +77,9 @@ def load_with_lines(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         text = "\0"
     if "\0" in text:
         raise UserError(f"{path}: is not text in UTF-8; save it in that encoding")
-    loader = _Loader(text)
-    loader.name = str(path)
     try:
+        loader = _Loader(text)  # which refuses control characters
+        loader.name = str(path)
         raw = loader.get_single_data()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

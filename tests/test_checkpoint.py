@@ -14,7 +14,9 @@ from safetensors.numpy import save_file
 
 from model_utils.errors import UserError
 from src.checkpoint import load_weights, save_weights
-from src.checkpoint.files import LEGACY_MAGIC, _rebuild_tensor, read_weights
+from src.checkpoint.files import read_weights
+from src.checkpoint.stored import Storage, rebuild_tensor
+from src.checkpoint.torch_files import LEGACY_MAGIC
 from src.checkpoint.weights import original_name
 from src.models import DeepLabMulti, Discriminator
 from tools.convert_weights import main
@@ -247,10 +249,10 @@ def test_truncated_files_are_named(tmp_path, name):
     [(0, (11,), (1,)), (1, (10,), (1,)), (-1, (1,), (1,)), (0, (2,), (-1,)), (0, (2, 2), (9, 1))],
 )
 def test_a_tensor_cannot_reach_beyond_its_storage(offset, shape, stride):
-    storage = np.arange(10, dtype=np.float32), False
-    assert _rebuild_tensor(storage, 1, (3, 3), (3, 1))[2, 2] == 9
-    with pytest.raises(ValueError, match="beyond its storage"):
-        _rebuild_tensor(storage, offset, shape, stride)
+    storage = Storage("0", "f4", 10, 0, lambda storage: np.arange(10, dtype=np.float32))
+    assert rebuild_tensor(storage, 1, (3, 3), (3, 1)).read()[2, 2] == 9
+    with pytest.raises(ValueError, match=r"beyond its storage|whole number"):
+        rebuild_tensor(storage, offset, shape, stride)
 
 
 def test_conversion_command(tmp_path, capsys):

@@ -13,6 +13,7 @@ from src.dataset.cityscapes import list_cityscapes
 from src.dataset.gta5 import list_gta5
 from src.dataset.labels import CLASS_NAMES, LABEL_ID, TRAIN_ID
 from src.dataset.loader import EvalDataset, Loader, SampleOrder, create_stream, pair_loader
+from src.dataset.samples import read_list
 from src.dataset.transforms import load_label, read_bgr
 from src.models import DeepLabMulti
 from src.street_world.world import SOURCE, TARGET, render, write_world
@@ -108,6 +109,27 @@ def test_a_list_line_without_a_file_names_list_line_and_file(pair, tmp_path):
         list_gta5(tmp_path, names)
     with pytest.raises(UserError, match=r"no\.txt: cannot be read"):
         list_gta5(tmp_path, tmp_path / "no.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("not_utf8.txt", "line 1: is not UTF-8; save the list as UTF-8"),
+        ("utf16.txt", "line 1: is not UTF-8"),
+        ("long_line.txt", "line 1: .* does not exist"),
+    ],
+)
+def test_lists_that_are_none(tmp_path, name, message):
+    with pytest.raises(UserError, match=rf"^list file .*{name}, {message}") as raised:
+        read_list(Path(__file__).parent / "inputs/lists" / name, tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_list_with_a_byte_order_mark(tmp_path):
+    names = ["00001.png", "00002.png"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert read_list(Path(__file__).parent / "inputs/lists/bom.txt", tmp_path) == names
 
 
 def test_missing_folders_name_the_key(tmp_path):

@@ -176,7 +176,7 @@ GOOD = {"images": "images/{split}/*.png", "labels": "masks/{split}/*.png", "clas
     [
         ({"image": "a"}, "unknown key 'image'; did you mean 'images'"),
         ({"images": ""}, "key 'images' is missing"),
-        ({"stored": "32 bit"}, "stored must be one of 8 bit, 16 bit, colors, not '32 bit'"),
+        ({"stored": "32 bit"}, "stored must be one of 8 bit, first channel, 16 bit, colors, not '32 bit'"),
         ({"classes": "cityscape ids"}, "classes must be lines of"),
         ({"classes": {"lane": 256}}, "class lane must be ids from 0 to 255, not 256"),
         ({"classes": {"lane": 1, "road": [0, 1]}}, "a value stands for two classes"),
@@ -192,6 +192,14 @@ GOOD = {"images": "images/{split}/*.png", "labels": "masks/{split}/*.png", "clas
         ({"images": "**/*.png"}, "have no wildcard but"),
         ({"images": ["a/*", "b/*"], "labels": ["c/*", "d/*", "e/*"]}, "one for each of images"),
         ({"ignore": "others"}, "ignore must be ids"),
+        ({"classes": "cityscapes label ids", "ignore": "x"}, "ignore must be ids"),
+        ({"colors": {"lane": []}}, r"color of lane must be one \[red, green, blue\], not \[\]"),
+        ({"colors": {"lane": [[1, 2, 3], [4, 5, 6]]}}, "color of lane must be one"),
+        ({"images": {"a": "b"}}, "images must be text"),
+        ({"images": ["images/*.png", ["b"]]}, "images must be text"),
+        ({"folder": {"a": 1}}, "folder must be text"),
+        ({"splits": {"val": ["a"]}}, "splits of val must be text"),
+        ({"stored": "first channel", "classes": {"lane": 256}}, "class lane must be ids from 0 to 255"),
     ],
 )
 def test_wrong_descriptions(tmp_path, change, message):

@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> None:
     if options.target.suffix not in (".ckpt", ".safetensors"):
         raise UserError(f"{options.target}: must end in .ckpt or .safetensors")
     network = networks[options.network](num_classes=options.num_classes)
-    print(load_weights(network, options.source))
+    print(load_weights(network, options.source, allow_initial=False))
     save_weights(options.target, network)
     print(f"written: {options.target}")
 

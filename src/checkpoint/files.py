@@ -1,228 +1,229 @@
-"""Weight files of any origin -> {name: array}, without ever running code from a file.
+"""Weight files of any origin -> their arrays by name, without ever running code from a file.
 
-``.ckpt`` (MindSpore), ``.safetensors``, ``.pth`` / ``.pt`` (PyTorch, zip container of 1.6 and later and the one before)
-and ``.pkl`` (arrays in plain containers). PyTorch is not needed: its pickles are read by an unpickler that can build
-tensors, arrays and dictionaries, and refuses everything else.
+MindSpore's checkpoints, safetensors, PyTorch's files (the zip container of 1.6 and later and the one before) and
+pickles of arrays, told apart by their first bytes. PyTorch is not needed: see ``pickles``. A file may hold several
+dictionaries of arrays (``model`` and ``ema``); arrays are read when somebody asks for them.
 """
 
-import collections
-import io
-import pickle
-import zipfile
+import json
+import math
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from model_utils.errors import UserError
+from src.checkpoint.pickles import Unpickler
+from src.checkpoint.stored import Foreign, Stored, plain, shape_of, to_float
+from src.checkpoint.torch_files import LARGER, SPARE, read_pickles, read_torch_zip, take
 
-LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-CONTAINERS = ("state_dict", "model", "model_state", "net", "blobs")
-STORAGE_TYPES = {
-    "FloatStorage": np.float32,
-    "DoubleStorage": np.float64,
-    "HalfStorage": np.float16,
-    "BFloat16Storage": np.uint16,
-    "LongStorage": np.int64,
-    "IntStorage": np.int32,
-    "ShortStorage": np.int16,
-    "CharStorage": np.int8,
-    "ByteStorage": np.uint8,
-    "BoolStorage": np.bool_,
-}
+# Keys of the trained network's dictionary, the usual one first. What has another key counts when it alone fits.
+CONTAINERS = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "network",
+    "net_state_dict",
+    "module",
+    "weights",
+    "params",
+    "blobs",
+    "generator",
+    "student",
+    "ema_state_dict",
+    "state_dict_ema",
+    "model_ema",
+    "ema_model",
+    "params_ema",
+    "ema",
+    "swa_model",
+    "teacher",
+)
+DEEPEST = 6  # dictionaries in dictionaries
+SAFETENSORS = {"F64": "f8", "F32": "f4", "F16": "f2", "BF16": "bf16", "I64": "i8", "I32": "i4", "I16": "i2"}
+SAFETENSORS |= {"I8": "i1", "U8": "u1", "BOOL": "?"}
+CKPT = {"Float64": "f8", "Float32": "f4", "Float16": "f2", "BFloat16": "bf16", "Int64": "i8", "Int32": "i4"}
+CKPT |= {"Int16": "i2", "Int8": "i1", "UInt8": "u1", "Bool": "?"}
+Group = dict[str, Stored]
+
+
+class WeightFile:
+    """Dictionaries of arrays in an open file: ``groups``, keys joined by dots -> name -> array; the likeliest first."""
+
+    def __init__(self, path: Path, content: Any, foreign: set[str]):
+        self.path, self.foreign = path, foreign
+        self.groups, self.other = _groups(content)
+
+    def read(self, arrays: Group) -> Iterator[tuple[str, np.ndarray]]:
+        """(name, array) of each, one after another; refuses what is larger than the file can hold."""
+        most = LARGER * self.path.stat().st_size + SPARE
+        if sum(stored.nbytes for stored in arrays.values()) > most:
+            raise UserError(f"weights {self.path}: asks for more memory than its size explains; it is no weight file")
+        with damage_named(self.path):
+            for name, stored in sorted(arrays.items(), key=lambda item: item[1].place):
+                yield name, stored.read()
+
+    def nothing(self) -> UserError:
+        names = sorted(self.foreign)
+        asked = f"; it asks for {', '.join(names[:3])}, which is no data" if names else ""
+        other = f"; {', '.join(sorted(self.other)[:3])} are no weights" if self.other else ""
+        return UserError(f"weights {self.path}: holds no arrays{asked}{other}; give a file of weights")
+
+
+@contextmanager
+def open_weights(path: Path, most: int | None = None) -> Iterator[WeightFile]:
+    """The file's dictionaries of arrays.
+
+    Raises:
+        UserError: missing, damaged, of an unknown kind, without arrays, or larger than ``most`` bytes.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        reason = "file does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        raise UserError(f"weights {path}: {reason}; correct the path") from error
+    foreign: set[str] = set()
+    with file:
+        size = path.stat().st_size
+        if most is not None and size > most:
+            raise UserError(f"weights {path}: {size >> 20} MiB are more than this network can need; check the path")
+        with damage_named(path):
+            opened = WeightFile(path, _content(file, path, foreign), foreign)
+        if not opened.groups:
+            raise opened.nothing()
+        yield opened
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of a weight file by their names in it.
+    """All arrays of a file's likeliest dictionary by their names in it.
 
     Raises:
-        UserError: missing, damaged, of an unknown kind, or a pickle that wants more than arrays.
+        UserError: missing, damaged, of an unknown kind, or without arrays.
     """
-    readers = {
-        ".ckpt": _read_ckpt,
-        ".safetensors": _read_safetensors,
-        ".pth": _read_torch,
-        ".pt": _read_torch,
-        ".pkl": _read_pickle,
-    }
-    if path.suffix not in readers:
-        raise UserError(f"weights {path}: unknown kind of file; give one of {', '.join(readers)}")
-    if not path.is_file():
-        raise UserError(f"weights {path}: file does not exist; correct the path")
+    with open_weights(path) as file:
+        return {name: np.array(value) for name, value in file.read(next(iter(file.groups.values())))}
+
+
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
     try:
-        weights = readers[path.suffix](path)
-    except UserError:
+        yield
+    except (UserError, GeneratorExit):
         raise
     except Exception as error:  # a damaged file can make the readers fail in any way
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"weights {path}: damaged or not a {path.suffix} file ({reason}); fetch it again") from error
-    if not weights:
-        raise UserError(f"weights {path}: holds no arrays; it is no weight file")
-    return weights
+        raise UserError(f"weights {path}: damaged or no weight file ({reason}); fetch it again") from error
 
 
-def _read_ckpt(path: Path) -> dict[str, np.ndarray]:
-    import mindspore as ms
-
-    return {name: value.asnumpy() for name, value in ms.load_checkpoint(str(path)).items()}
-
-
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    from safetensors.numpy import load_file
-
-    return load_file(path)
-
-
-def _read_pickle(path: Path) -> dict[str, np.ndarray]:
-    with path.open("rb") as file:
-        return _arrays(_Unpickler(file, path, encoding="latin1").load())
-
-
-def _read_torch(path: Path) -> dict[str, np.ndarray]:
-    with path.open("rb") as file:
-        if zipfile.is_zipfile(file):
-            return _arrays(_read_torch_zip(file, path))
-        file.seek(0)
-        return _arrays(_read_torch_legacy(file, path))
+def _content(file: BinaryIO, path: Path, foreign: set[str]) -> Any:
+    """What is in the file, by its first bytes; by its name where they say nothing."""
+    size = path.stat().st_size
+    start = file.read(9)
+    file.seek(0)
+    if start[:2] == b"PK":
+        return read_torch_zip(file, size, foreign)
+    if len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") <= size - 8:
+        return _read_safetensors(file, path)
+    if start[:1] == b"\x80" and start[1:2] <= b"\x05":
+        return read_pickles(file, size, foreign)
+    ending = path.suffix.lower()
+    if ending == ".ckpt" or start[:1] == b"\n":
+        return _read_ckpt(file.read())
+    if ending == ".pkl":
+        return Unpickler(file, size, None, foreign).load()
+    if ending in (".pth", ".pt", ".safetensors", ".bin", ".tar"):
+        raise ValueError("it does not begin as one")
+    raise UserError(f"weights {path}: unknown kind of file; give one of .ckpt, .safetensors, .pth, .pt, .pkl")
 
 
-def _read_torch_zip(file: BinaryIO, path: Path) -> Any:
-    with zipfile.ZipFile(file) as archive:
-        pickled = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-        folder = pickled.removesuffix("data.pkl")
+def _read_ckpt(data: bytes) -> dict[str, Any]:
+    """MindSpore's checkpoint; its own reader prints a page about every file that is none."""
+    from mindspore.train.checkpoint_pb2 import Checkpoint
 
-        def storage(kind: np.dtype, key: str, count: int) -> np.ndarray:
-            return np.frombuffer(archive.read(f"{folder}data/{key}"), kind, count)
-
-        return _Unpickler(io.BytesIO(archive.read(pickled)), path, storage).load()
-
-
-def _read_torch_legacy(file: BinaryIO, path: Path) -> Any:
-    """Four pickles (mark, version, system, content), the storages' keys, then count and bytes of each storage."""
-    storages: dict[str, np.ndarray] = {}
-
-    def storage(kind: np.dtype, key: str, count: int) -> np.ndarray:
-        return storages.setdefault(key, np.empty(count, kind))
-
-    if _Unpickler(file, path).load() != LEGACY_MAGIC:
-        raise ValueError("no PyTorch mark")
-    _Unpickler(file, path).load()
-    _Unpickler(file, path).load()
-    content = _Unpickler(file, path, storage).load()
-    for key in _Unpickler(file, path).load():
-        count = int.from_bytes(file.read(8), "little")
-        data = storages[key]
-        if count != data.size:
-            raise ValueError(f"storage {key} has {count} values, {data.size} expected")
-        data[:] = np.frombuffer(file.read(count * data.itemsize), data.dtype, count)
-    return content
+    if data[-17:-10] == b"crc_num":
+        if zlib.crc32(data[:-17]) != int.from_bytes(data[-10:], "big"):
+            raise ValueError("its checksum is another")
+        data = data[:-17]
+    message, parts = Checkpoint(), {}
+    message.ParseFromString(data)
+    for value in message.value:
+        if value.HasField("tensor"):  # large ones come in several
+            parts.setdefault(value.tag, []).append(value.tensor)
+    return {name: _ckpt_array(tensors) for name, tensors in parts.items()}
 
 
-class _StorageType:
-    def __init__(self, name: str):
-        self.dtype = np.dtype(STORAGE_TYPES[name])
-        self.is_bfloat16 = name == "BFloat16Storage"
+def _ckpt_array(tensors: list) -> Stored | Foreign:
+    kind = CKPT.get(tensors[0].tensor_type)
+    if kind is None:
+        return Foreign(tensors[0].tensor_type)
+    dtype, shape = np.dtype("u2" if kind == "bf16" else kind), shape_of(list(tensors[0].dims))
+    size = sum(len(tensor.tensor_content) for tensor in tensors)
+    shape = () if shape == (0,) and size == dtype.itemsize else shape  # how older versions wrote single numbers
+    if math.prod(shape) * dtype.itemsize != size:
+        raise ValueError("an array is shorter or longer than its shape")
+
+    def read() -> np.ndarray:
+        values = np.frombuffer(b"".join(tensor.tensor_content for tensor in tensors), dtype).reshape(shape)
+        return to_float(values) if kind == "bf16" else values
+
+    return Stored(shape, dtype.itemsize, read)
 
 
-class _Unpickler(pickle.Unpickler):
-    """Builds dictionaries, NumPy arrays and PyTorch tensors (as arrays); refuses any other class or function."""
+def _read_safetensors(file: BinaryIO, path: Path) -> dict[str, Any]:
+    """The library checks the file; its arrays are read here because NumPy has no bfloat16."""
+    from safetensors import safe_open
 
-    def __init__(self, file, path: Path, storage=None, **options):
-        super().__init__(file, **options)
-        self._path, self._storage = path, storage
+    with safe_open(path, "np") as checked:
+        names = set(checked.keys())
+    length = int.from_bytes(file.read(8), "little")
+    header = json.loads(file.read(length))
 
-    def find_class(self, module: str, name: str) -> Any:
-        if module == "torch" and name in STORAGE_TYPES:
-            return _StorageType(name)
-        allowed = _ALLOWED.get((module.replace("numpy._core", "numpy.core"), name))
-        if allowed is None:
-            raise UserError(f"weights {self._path}: the pickle asks for {module}.{name}, which is no data; not loaded")
-        return allowed
+    def stored(name: str) -> Stored | Foreign:
+        kind = SAFETENSORS.get(header[name]["dtype"])
+        if kind is None:
+            return Foreign(header[name]["dtype"])
+        dtype, shape = np.dtype("u2" if kind == "bf16" else kind), tuple(header[name]["shape"])
 
-    def persistent_load(self, saved: tuple) -> tuple[np.ndarray, bool]:
-        _, kind, key, _, count = saved[:5]
-        return self._storage(kind.dtype, key, count), kind.is_bfloat16
+        def read() -> np.ndarray:
+            file.seek(8 + length + header[name]["data_offsets"][0])
+            data = take(file, dtype, int(np.prod(shape, dtype=object))).reshape(shape)
+            return to_float(data) if kind == "bf16" else data
 
+        return Stored(shape, dtype.itemsize, read)
 
-def _rebuild_tensor(storage: tuple[np.ndarray, bool], offset: int, shape: tuple, stride: tuple, *_: Any) -> Any:
-    """The tensor as a view of its storage, which the legacy container fills afterwards."""
-    data, is_bfloat16 = storage
-    last = offset + sum((n - 1) * s for n, s in zip(shape, stride, strict=True)) if 0 not in shape else offset
-    if offset < 0 or min(stride, default=0) < 0 or last > data.size or (last == data.size and 0 not in shape):
-        raise ValueError("a tensor reaches beyond its storage")
-    strides = tuple(s * data.itemsize for s in stride)
-    view = np.lib.stride_tricks.as_strided(data[offset:], shape, strides, writeable=False)
-    return _BFloat16(view) if is_bfloat16 else view
+    return {name: stored(name) for name in sorted(names)}
 
 
-class _BFloat16:
-    """Marks the raw bits of a bfloat16 tensor until its storage has been read."""
-
-    def __init__(self, bits: np.ndarray):
-        self.bits = bits
-
-    def values(self) -> np.ndarray:
-        return (self.bits.astype(np.uint32) << 16).view(np.float32)
-
-
-def _rebuild_parameter(data: Any, *_: Any) -> Any:
-    return data
-
-
-class _NumpyType:
-    """Stands in for ``numpy.dtype``: numbers only, because a pickled object array is a list of raw pointers."""
-
-    def __init__(self, name: str, *_: Any):
-        self.dtype = np.dtype(name)
-        if self.dtype.kind not in "biuf" or self.dtype.shape:
-            raise ValueError(f"arrays of {name} are no weights")
-
-    def __setstate__(self, state: tuple) -> None:
-        self.dtype = self.dtype.newbyteorder(state[1])
-
-    def read(self, data: bytes | str, shape: tuple[int, ...], order: str = "C") -> np.ndarray:
-        raw = data.encode("latin1") if isinstance(data, str) else bytes(data)  # Python 2 wrote str
-        return np.frombuffer(raw, self.dtype).reshape(shape, order=order)
+def _groups(content: Any) -> tuple[dict[str, Group], set[str]]:
+    """Every dictionary that holds arrays itself, by its keys, the likeliest first; and arrays that are no numbers."""
+    groups: dict[str, Group] = {}
+    others: set[str] = set()
+    seen: set[int] = set()
+    level: list[tuple[tuple[str, ...], Any]] = [((), content)]
+    for _ in range(DEEPEST):
+        following = []
+        for keys, value in level:
+            if not isinstance(value, dict) or id(value) in seen:
+                continue
+            seen.add(id(value))
+            items = {str(key): plain(item) for key, item in value.items()}
+            arrays = {name: item for name, item in items.items() if isinstance(item, Stored)}
+            if arrays:
+                groups[".".join(keys)] = arrays
+            others |= {item.what for item in items.values() if isinstance(item, Foreign) and item.what[:7] == "arrays "}
+            following += [((*keys, name), item) for name, item in items.items() if isinstance(item, dict)]
+        level = following
+    return dict(sorted(groups.items(), key=lambda item: _likely(item[0]))), others
 
 
-class _NumpyArray:
-    """Stands in for ``numpy.ndarray`` while it is built; it holds nothing before ``__setstate__``."""
-
-    def __init__(self, *_: Any):
-        self.value: np.ndarray | None = None
-
-    def __setstate__(self, state: tuple) -> None:
-        _, shape, kind, is_fortran, data = state
-        self.value = kind.read(data, shape, "F" if is_fortran else "C")
-
-
-_ALLOWED = {
-    ("collections", "OrderedDict"): collections.OrderedDict,
-    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
-    ("numpy.core.multiarray", "_reconstruct"): _NumpyArray,
-    ("numpy.core.multiarray", "scalar"): lambda kind, data: kind.read(data, ()),
-    ("numpy.core.numeric", "_frombuffer"): lambda data, kind, shape, order: kind.read(data, shape, order),
-    ("numpy", "ndarray"): _NumpyArray,
-    ("numpy", "dtype"): _NumpyType,
-    ("_codecs", "encode"): lambda text, _: text.encode("latin1"),
-}
-
-
-def _plain(value: Any) -> Any:
-    """The array that a stand-in holds."""
-    if isinstance(value, _BFloat16):
-        return value.values()
-    return value.value if isinstance(value, _NumpyArray) else value
-
-
-def _arrays(content: Any) -> dict[str, np.ndarray]:
-    """The name -> array dictionary inside the usual wrappings; entries that are no arrays are left out."""
-    for name in CONTAINERS:
-        if isinstance(content, dict) and isinstance(content.get(name), dict):
-            return _arrays(content[name])
-    if not isinstance(content, dict):
-        raise ValueError("no dictionary of arrays")
-    values = {str(name): _plain(value) for name, value in content.items()}
-    return {name: np.ascontiguousarray(v).reshape(v.shape) for name, v in values.items() if isinstance(v, np.ndarray)}
+def _likely(keys: str) -> tuple[int, int]:
+    """Known keys by their rank, then the file's own level, then the rest."""
+    words = keys.split(".") if keys else []
+    if words and all(word in CONTAINERS for word in words):
+        return 0, max(CONTAINERS.index(word) for word in words)
+    return (1, 0) if not words else (2, 0)

@@ -10,105 +10,111 @@ from safetensors.numpy import save
 
 from model_utils.errors import UserError
 from model_utils.files import replacing, write_bytes
-from src.checkpoint.files import read_weights
+from src.checkpoint.checksums import check_beside
+from src.checkpoint.files import WeightFile, damage_named, open_weights
+from src.checkpoint.fit import Fit, fits, original_name
+from src.checkpoint.stored import Stored
 
-# This project's (MindSpore's) endings of norm parameters and the originals' (PyTorch's).
-NORM_ENDINGS = {
-    ".gamma": ".weight",
-    ".beta": ".bias",
-    ".moving_mean": ".running_mean",
-    ".moving_variance": ".running_var",
-}
-COUNTER = "num_batches_tracked"
+# A file may hold the network several times, its optimizer and more; beyond this it is for something else.
+LARGER, SPARE = 20, 1 << 28  # times the network's size, and bytes
+
+__all__ = ["Report", "load_weights", "original_name", "save_weights", "write_arrays"]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What ``load_weights`` did."""
+    """What ``load_weights`` did.
+
+    ``place``: where in the file; ``others``: places that held the network as well; ``doubt``: why the weights may be
+    meant for another setting of the network, which its shapes do not tell.
+    """
 
     path: Path
     loaded: int
     missing: list[str]
     left_out: list[str]
     is_initial: bool
+    place: str = ""
+    others: str = ""
+    doubt: str = ""
 
     def __str__(self) -> str:
         text = f"{self.path}: {self.loaded} tensors loaded"
+        if self.place:
+            text += f" from {self.place}"
+        if self.others:
+            text += f" (not from {self.others}, which would fit too)"
         if self.is_initial:
             text += "; initial weights of the trunk, the heads stay random"
         if self.missing:
-            text += f"; kept as they were: {_few(self.missing)}"
+            text += f"; kept as they were: {len(self.missing)} ({_layers(self.missing)})"
         if self.left_out:
             text += f"; left out of the file: {_few(self.left_out)}"
+        if self.doubt:
+            text += f"; warning: {self.doubt}"
         return text
 
 
-def load_weights(network: nn.Cell, path: str | Path, may_miss: tuple[str, ...] = ()) -> Report:
+def load_weights(
+    network: nn.Cell, path: str | Path, may_miss: tuple[str, ...] = (), *, allow_initial: bool = True
+) -> Report:
     """Loads every parameter of ``network`` from a ``.ckpt``, ``.safetensors``, ``.pth`` or ``.pkl`` file.
 
-    Names may be this project's or the originals', bare or behind ``module.``. A network's class may say more:
-    ``ALIASES``, other spellings of first words; ``NOT_USED``, beginnings of names that the originals store and never
-    read; ``FOREIGN``, name -> explanation of a tensor that gives away a similar network. ``RANDOM_AT_START`` lists the
-    parts that files of initial weights do not have, or not for this task; they stay random, as in the originals. Such
-    files have all names behind another single word (``Scale.``), or the trunk's alone, spelt as in ``ALIASES``.
+    Names may be this project's or the originals', bare or behind the words of wrappers (``module.``), and lie in the
+    file's only dictionary or in one of several (``model``, ``ema``): wherever the whole network is. A network's class
+    may say more: ``ALIASES``, other spellings of first words; ``NOT_USED``, beginnings of names that the originals
+    store and never read; ``FOREIGN``, name -> explanation of a tensor that gives away a similar network;
+    ``SINGLE_HEAD``, what files with one head call it, and which of ours it is; ``doubt(values)``.
+    ``RANDOM_AT_START`` lists the parts that files of initial weights do not have, or not for this task; they stay
+    random, as in the originals. Such files have all names behind a word that is no wrapper's (``Scale.``), or the
+    trunk's alone, spelt as in ``ALIASES``.
+
+    Where a snapshot's state file lies beside ``path``, the checksum in it must agree.
 
     Args:
-        may_miss: beginnings of parameter names that the file need not have.
+        may_miss: beginnings of parameter names that the file need not have, or may have with another shape, such as
+            class layers of another number of classes. What of them fits is loaded, the rest stays as it was.
+        allow_initial: take initial weights, which leave the heads random: for training only.
 
     Raises:
-        UserError: anything else is missing, unexpected or of another shape; the network is then unchanged.
+        UserError: anything else is missing, unexpected, of another shape, or not finite; the network is then
+            unchanged.
     """
     path = Path(path)
-    values = {name: value for name, value in read_weights(path).items() if not name.endswith(COUNTER)}
     wanted = dict(network.parameters_and_names())
-    known = {**{original_name(name): name for name in wanted}, **{name: name for name in wanted}}
-
-    values = _without_prefix(values, "module.")
-    if hasattr(network, "from_published"):  # names and formats of its own
-        values = network.from_published(values)
-    bare = values
-    values = _renamed(values, getattr(network, "ALIASES", {}))
-    random_parts = getattr(network, "RANDOM_AT_START", ())
-    is_trunk = bool(random_parts) and values is not bare
-    is_wrapped = bool(random_parts) and not any(name in known for name in values) and _common_word(values) is not None
-    if is_wrapped and not is_trunk:
-        values = _without_prefix(values, f"{_common_word(values)}.")
-    is_initial = is_trunk or is_wrapped
-    not_used = getattr(network, "NOT_USED", ())
-    left_out = [name for name in values if name.startswith((*not_used, *(random_parts if is_initial else ())))]
-    values = {name: value for name, value in values.items() if name not in left_out}
-    if is_initial:
-        may_miss = (*may_miss, *random_parts)
-
-    found = {known[name]: value for name, value in values.items() if name in known}
-    unexpected = [name for name in values if name not in known]
-    missing = [name for name in wanted if name not in found]
-    refused = [name for name in missing if not name.startswith(may_miss)] if may_miss else missing
-    shapes = [
-        f"{name} {list(value.shape)} instead of {list(wanted[name].shape)}"
-        for name, value in found.items()
-        if value.shape != wanted[name].shape
-    ]
-    _refuse(path, network, refused, unexpected, shapes)
-    for name, value in found.items():
-        parameter = wanted[name]
-        parameter.set_data(ms.Tensor(value.astype(np.float32), parameter.dtype))
-    return Report(path, len(found), missing, left_out, is_initial)
+    with open_weights(path, LARGER * sum(4 * parameter.size for parameter in wanted.values()) + SPARE) as file:
+        check_beside(path)
+        with damage_named(path):
+            found = fits(network, file.groups)
+        fit = found[0]
+        others = [other for other in found[1:] if not other.lacking()] if not fit.lacking() else []
+        if others and not fit.is_known:
+            where = "; ".join(str(other) for other in (fit, *others))
+            raise UserError(f"weights {path}: hold the network several times ({where}); keep the one you mean")
+        is_initial = _is_initial(network, fit, may_miss)
+        allowed = (*may_miss, *getattr(network, "RANDOM_AT_START", ())) if is_initial and allow_initial else may_miss
+        _keep_layers_whole(fit, allowed)
+        _refuse(path, network, fit, allowed, is_initial and not allow_initial, list(file.groups))
+        values = _read(file, fit)
+    doubt, is_certain = network.doubt(values) if hasattr(network, "doubt") else ("", False)
+    if is_certain and not allow_initial:
+        raise UserError(
+            f"weights {path}: {doubt}; give --aspp_branches 4, or the configuration that trained them, e.g. "
+            "--config_path configs/advent.yaml"
+        )
+    for name in list(values):
+        wanted[name].set_data(ms.Tensor(values.pop(name), wanted[name].dtype))
+    left_out = [*fit.not_used, *fit.other_shapes, *fit.beside, *(fit.unexpected if is_initial else [])]
+    missing = [name for name in wanted if name not in fit.found]
+    place = "" if not fit.is_known and is_initial else str(fit)
+    return Report(path, len(fit.found), missing, left_out, is_initial, place, "; ".join(map(str, others)), doubt)
 
 
-def restored(network: nn.Cell, path: str) -> nn.Cell:
+def restored(network: nn.Cell, path: str, *, allow_initial: bool = False) -> nn.Cell:
     """``network`` with the weights of a file, whose report is printed; unchanged when ``path`` is empty."""
     if path:
-        print(load_weights(network, Path(path)), flush=True)
+        print(load_weights(network, Path(path), allow_initial=allow_initial), flush=True)
     return network
-
-
-def original_name(name: str) -> str:
-    """This project's parameter name -> the originals' (PyTorch's)."""
-    for ours, theirs in NORM_ENDINGS.items():
-        if name.endswith(ours):
-            return name.removesuffix(ours) + theirs
-    return name
 
 
 def save_weights(path: Path, network: nn.Cell) -> None:
@@ -133,44 +139,103 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, 
             raise OSError(str(error)) from error
 
 
-def _without_prefix(values: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    if values and all(name.startswith(prefix) for name in values):
-        return {name.removeprefix(prefix): value for name, value in values.items()}
+def _is_initial(network: nn.Cell, fit: Fit, may_miss: tuple[str, ...]) -> bool:
+    """Whether a file is one of initial weights: it has the trunk, and no head for this task."""
+    parts = getattr(network, "RANDOM_AT_START", ())
+    if not parts or not fit.found or fit.beside or not fit.lacking(may_miss):
+        return False
+    has_heads = any(name.startswith(parts) for name in (*fit.found, *fit.other_shapes))
+    is_initial = fit.is_alias or not fit.is_known or (bool(fit.prefix) and not has_heads)
+    unexpected = [name for name in fit.unexpected if not name.startswith(parts)]
+    return is_initial and not unexpected and not fit.lacking((*may_miss, *parts))
+
+
+def _keep_layers_whole(fit: Fit, allowed: tuple[str, ...]) -> None:
+    """A layer of which one tensor has another shape stays as it was: its bias alone means nothing."""
+    layers = {name.rpartition(".")[0] for name in fit.other_shapes}
+    for name in [name for name in fit.found if name.rpartition(".")[0] in layers]:
+        if allowed and name.startswith(allowed):
+            fit.other_shapes[name] = fit.found.pop(name)
+
+
+def _read(file: WeightFile, fit: Fit) -> dict[str, np.ndarray]:
+    """The arrays that were found, as float32; their shapes are the network's, so it bounds the memory."""
+    values = {name: value for name, value in fit.found.items() if not isinstance(value, Stored)}
+    wrong = []
+    for name, value in (*values.items(), *file.read({n: v for n, v in fit.found.items() if n not in values})):
+        with np.errstate(over="ignore"):
+            values[name] = np.array(value, np.float32, order="C")
+        if not np.isfinite(values[name]).all():
+            wrong.append(name)
+    if wrong:
+        raise UserError(f"weights {file.path}: not finite (NaN or infinite): {_few(wrong)}; give other weights")
     return values
 
 
-def _common_word(values: dict[str, np.ndarray]) -> str | None:
-    """The first word of all names when they share one."""
-    words = {name.split(".")[0] for name in values}
-    return words.pop() if len(words) == 1 else None
-
-
-def _renamed(values: dict[str, np.ndarray], aliases: dict[str, str]) -> dict[str, np.ndarray]:
-    """Names whose first word has another spelling in some of the originals."""
-    parts = {name: name.partition(".") for name in values}
-    if not aliases or not all(first in aliases for first, _, _ in parts.values()):
-        return values
-    return {f"{aliases[parts[name][0]]}.{parts[name][2]}": value for name, value in values.items()}
-
-
-def _refuse(path: Path, network: nn.Cell, missing: list[str], unexpected: list[str], shapes: list[str]) -> None:
+def _refuse(
+    path: Path, network: nn.Cell, fit: Fit, allowed: tuple[str, ...], would_be_random: bool, groups: list[str]
+) -> None:
+    wanted = {name: list(parameter.shape) for name, parameter in network.parameters_and_names()}
+    shapes = {
+        name: f"{name} {list(value.shape)} instead of {wanted[name]}"
+        for name, value in fit.other_shapes.items()
+        if not (allowed and name.startswith(allowed))
+    }
+    missing = [name for name in fit.missing if not (allowed and name.startswith(allowed))]
+    parts = getattr(network, "RANDOM_AT_START", ()) if allowed else ()
+    unexpected = [name for name in fit.unexpected if not (parts and name.startswith(parts))]
+    if would_be_random:
+        raise UserError(
+            f"weights {path}: initial weights of {type(network).__name__}'s trunk; without trained heads "
+            f"({_layers([*missing, *shapes])}) the result would be random, give trained weights"
+        )
     problems = [
         f"{what} {_few(names)}"
-        for what, names in (("missing", missing), ("unexpected", unexpected), ("other shapes", shapes))
+        for what, names in (("missing", missing), ("unexpected", unexpected), ("other shapes", list(shapes.values())))
         if names
     ]
     if problems:
         raise UserError(
             f"weights {path}: do not fit {type(network).__name__}: {'; '.join(problems)}; "
-            f"nothing was loaded, {_advice(network, unexpected, shapes)}"
+            f"nothing was loaded, {_advice(network, fit, missing, unexpected, list(shapes), groups)}"
         )
 
 
-def _advice(network: nn.Cell, unexpected: list[str], shapes: list[str]) -> str:
+def _advice(
+    network: nn.Cell, fit: Fit, missing: list[str], unexpected: list[str], shapes: list[str], groups: list[str]
+) -> str:
     """What to do about a file that does not fit: what the network knows of its likes, or the general answer."""
-    wrong = {*unexpected, *(text.split()[0] for text in shapes)}
-    known = [text for name, text in getattr(network, "FOREIGN", {}).items() if name in wrong]
-    return known[0] if known else "check network, num_classes and the file"
+    known = [text for name, text in getattr(network, "FOREIGN", {}).items() if name in {*unexpected, *shapes}]
+    if known:
+        return known[0]
+    heads = getattr(network, "RANDOM_AT_START", ())
+    is_heads_only = bool(heads) and all(name.startswith(heads) for name in (*missing, *shapes)) and not unexpected
+    if is_heads_only and not shapes:
+        what = "it has one head, the main one" if fit.is_single_head else "it lacks a head"
+        return f"{what}: allow {_few(_parts(heads, missing))} to stay random (may_miss) if nothing reads that"
+    classes = {fit.other_shapes[name].shape[:1] for name in shapes}
+    is_classes = len(classes) == 1 and not missing and not unexpected
+    if is_classes and all(fit.other_shapes[name].shape[1:] == dict(_shapes(network))[name][1:] for name in shapes):
+        return (
+            f"it is for {classes.pop()[0]} classes: set num_classes, or allow the class layers to stay random "
+            "(may_miss) to train them anew"
+        )
+    if not fit.found and [keys for keys in groups if keys]:
+        return f"its arrays lie under {', '.join(groups)[:200]}; check network and the file"
+    return "check network, num_classes and the file"
+
+
+def _parts(heads: tuple[str, ...], names: list[str]) -> list[str]:
+    return [head.rstrip(".") for head in heads if any(name.startswith(head) for name in names)]
+
+
+def _shapes(network: nn.Cell) -> list[tuple[str, tuple[int, ...]]]:
+    return [(name, tuple(parameter.shape)) for name, parameter in network.parameters_and_names()]
+
+
+def _layers(names: list[str]) -> str:
+    layers = list(dict.fromkeys(name.rpartition(".")[0] for name in names))
+    return ", ".join(layers[:12]) + (", ..." if len(layers) > 12 else "")
 
 
 def _few(names: list[str]) -> str:

@@ -10,13 +10,13 @@ import numpy as np
 
 from model_utils.config_text import load_yaml
 from model_utils.errors import UserError
+from src.dataset.label_files import COLOR_VALUES, FIRST_VALUES, ID_VALUES, WIDE_VALUES
 from src.dataset.labels import CLASS_NAMES, IGNORE, LABEL_ID, UNKNOWN
 from src.dataset.samples import Sample, keep_pairs, read_list
-from src.dataset.transforms import COLOR_VALUES, ID_VALUES, WIDE_VALUES
 
 BUILT_IN = Path(__file__).resolve().parents[2] / "configs" / "datasets"
 KEYS = ("folder", "images", "labels", "splits", "stored", "classes", "ignore", "colors", "mean_without")
-STORED = {"8 bit": ID_VALUES, "16 bit": WIDE_VALUES, "colors": COLOR_VALUES}
+STORED = {"8 bit": ID_VALUES, "first channel": FIRST_VALUES, "16 bit": WIDE_VALUES, "colors": COLOR_VALUES}
 # Label maps that many data sets share: name -> value in the files, and values without a class.
 SHARED = {
     "cityscapes label ids": (dict(zip(CLASS_NAMES, LABEL_ID.tolist(), strict=True)), list(range(35))),
@@ -36,8 +36,8 @@ class Description:
         labels: one pattern for all of ``images`` or one for each; its k-th ``*`` is what the image's k-th one was.
             Empty for a target without labels, which then needs no ``classes``.
         splits: train, val, ... -> what the files call them.
-        stored: what label files hold: ``8 bit`` ids (or a palette's indices), ``16 bit`` ids in the first channel, or
-            ``colors``.
+        stored: what label files hold: ``8 bit`` ids (or a palette's indices), 8-bit ids in the ``first channel`` of
+            colour files, ``16 bit`` ids in the first channel, or ``colors``.
         classes: name -> values in the label files: ids, or (red, green, blue).
         ignore: values without a class; ``None``: all others. Any other value is an error.
         colors: name -> (red, green, blue) in pictures.
@@ -83,7 +83,7 @@ def load_description(text: str, key: str = "data set") -> Description:
         if name not in KEYS:
             near = difflib.get_close_matches(str(name), KEYS, 1, 0.5)
             hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(KEYS)}"
-            raise UserError(f"{path}: unknown key '{name}'; {hint}")
+            raise UserError(f"{path}: unknown key '{_shown(name)}'; {hint}")
     for name in ("images", "classes") if raw.get("labels") else ("images",):
         if not raw.get(name):
             raise UserError(f"{path}: key '{name}' is missing")
@@ -91,44 +91,44 @@ def load_description(text: str, key: str = "data set") -> Description:
 
 
 def _description(path: Path, raw: dict[str, Any]) -> Description:
-    stored = str(raw.get("stored", "8 bit"))
+    stored = _shown(raw.get("stored", "8 bit"))
     if stored not in STORED:
-        raise UserError(f"{path}: stored must be one of {', '.join(STORED)}, not '{stored}'")
+        raise UserError(f"{path}: stored must be one of {', '.join(STORED)}, not '{_shown(stored)}'")
     classes, ignore = raw.get("classes") or {}, raw.get("ignore") or []
     if isinstance(classes, str) and classes in SHARED:
         classes, more = SHARED[classes]
-        ignore = ignore if ignore == "rest" else [*ignore, *more]
+        ignore = ignore if ignore == "rest" else [*(ignore if isinstance(ignore, list) else [ignore]), *more]
     if not isinstance(classes, dict):
         raise UserError(f"{path}: classes must be lines of 'name: id' or one of {', '.join(SHARED)}")
     classes = {str(name): _values(value, stored, f"{path}: class {name}") for name, value in classes.items()}
     numbers = [_number(value) for values in classes.values() for value in values]
     if len(set(numbers)) < len(numbers):
-        raise UserError(f"{path}: a value stands for two classes; remove one of {classes}")
+        raise UserError(f"{path}: a value stands for two classes; remove one of {_shown(classes)}")
     if len(classes) > UNKNOWN:
         raise UserError(f"{path}: has {len(classes)} classes; {UNKNOWN} is the most")
     colors, splits = _mapping(path, raw, "colors"), _mapping(path, raw, "splits")
-    mean_without = _texts(raw.get("mean_without"))
+    mean_without = _texts(path, raw, "mean_without")
     for name in (*colors, *mean_without):
         if name not in classes:
             raise UserError(f"{path}: '{name}' is none of its classes ({', '.join(classes)})")
     images, labels = _patterns(path, raw)
     return Description(
         path.stem,
-        str(raw.get("folder") or path.stem),
+        (_texts(path, raw, "folder") or [path.stem])[0],
         images,
         labels,
-        {name: str(value) for name, value in splits.items()},
+        {name: _text(value, f"{path}: splits of {name}") for name, value in splits.items()},
         stored,
         classes,
         None if ignore == "rest" else _values(ignore, stored, f"{path}: ignore"),
-        {name: tuple(_values(value, "colors", f"{path}: color of {name}")[0]) for name, value in colors.items()},
+        {name: _color(value, f"{path}: color of {name}") for name, value in colors.items()},
         mean_without,
     )
 
 
 def _patterns(path: Path, raw: dict[str, Any]) -> tuple[list[str], list[str]]:
     """Those of images and, as many or none, those of labels."""
-    images, labels = _texts(raw["images"]), _texts(raw.get("labels"))
+    images, labels = _texts(path, raw, "images"), _texts(path, raw, "labels")
     if labels and len(labels) not in (1, len(images)):
         raise UserError(f"{path}: labels must be one pattern, or one for each of images")
     labels = labels * len(images) if len(labels) == 1 else labels
@@ -146,12 +146,35 @@ def _patterns(path: Path, raw: dict[str, Any]) -> tuple[list[str], list[str]]:
 def _mapping(path: Path, raw: dict[str, Any], key: str) -> dict[str, Any]:
     value = raw.get(key) or {}
     if not isinstance(value, dict):
-        raise UserError(f"{path}: {key} must be lines of 'name: value', not {value}")
+        raise UserError(f"{path}: {key} must be lines of 'name: value', not {_shown(value)}")
     return {str(name): item for name, item in value.items()}
 
 
-def _texts(value: Any) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else [str(value)] if value else []
+def _texts(path: Path, raw: dict[str, Any], key: str) -> list[str]:
+    value = raw.get(key)
+    values = value if isinstance(value, list) else [value] if value else []
+    return [_text(item, f"{path}: {key}") for item in values]
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, (str, int, float)) or "\n" in str(value) or "\0" in str(value):
+        raise UserError(f"{where} must be text on one line, not {_shown(value)}")
+    return str(value)
+
+
+def _color(value: Any, where: str) -> tuple[int, int, int]:
+    values = _values(value, "colors", where)
+    if len(values) != 1:
+        raise UserError(f"{where} must be one [red, green, blue], not {_shown(value)}")
+    return tuple(values[0])
+
+
+def _shown(value: Any) -> str:
+    """A wrong value, for a sentence."""
+    try:
+        return " ".join(str(value).split())[:100]
+    except (RecursionError, ValueError):  # nested deeply, or a number of thousands of digits
+        return f"this {type(value).__name__}"
 
 
 def _values(value: Any, stored: str, where: str) -> list:
@@ -162,11 +185,12 @@ def _values(value: Any, stored: str, where: str) -> list:
             isinstance(v, list) and len(v) == 3 and all(type(n) is int and 0 <= n < 256 for n in v) for v in values
         )
         if not fit:
-            raise UserError(f"{where} must be [red, green, blue] from 0 to 255, not {value}")
+            raise UserError(f"{where} must be [red, green, blue] from 0 to 255, not {_shown(value)}")
         return values
     values = value if isinstance(value, list) else [value]
-    if not all(type(n) is int and 0 <= n < STORED[stored] for n in values):
-        raise UserError(f"{where} must be ids from 0 to {STORED[stored] - 1}, not {value}")
+    most = WIDE_VALUES - 1 if stored == "16 bit" else ID_VALUES - 1
+    if not all(type(n) is int and 0 <= n <= most for n in values):
+        raise UserError(f"{where} must be ids from 0 to {most}, not {_shown(value)}")
     return values
 
 

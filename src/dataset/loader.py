@@ -198,10 +198,13 @@ class EvalDataset:
     """``EvalItem`` of every sample, in order.
 
     Can be iterated several times; the next images are decoded while one is in use.
+
+    Args:
+        same_size: a label file must have its image's size.
     """
 
-    def __init__(self, samples: list[Sample], size: Size, pixels: Pixels):
-        self.samples, self._size, self._pixels = samples, size, pixels
+    def __init__(self, samples: list[Sample], size: Size, pixels: Pixels, *, same_size: bool = False):
+        self.samples, self._size, self._pixels, self._same_size = samples, size, pixels, same_size
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -218,6 +221,7 @@ class EvalDataset:
 
     def load(self, sample: Sample) -> EvalItem:
         """Reads one sample."""
-        label = load_label(sample.label, table=sample.table) if sample.label else None
         bgr = read_bgr(sample.image)
+        expected = bgr.shape[:2] if self._same_size else None
+        label = load_label(sample.label, table=sample.table, image_size=expected) if sample.label else None
         return EvalItem(sample, bgr, self._pixels.prepare(bgr, self._size)[None], label)

@@ -34,26 +34,38 @@ def flat_name(name: str) -> str:
 
 
 def read_list(list_file: Path, folder: Path) -> list[str]:
-    """Names in a list file, one a line; each must be a file below ``folder``.
+    """Names in a list file (UTF-8, with or without a mark), one a line; each must be a file below ``folder``.
 
     Raises:
         UserError: names the list, the line number and the file that is not there.
     """
     try:
-        lines = list_file.read_text(encoding="utf-8").splitlines()
+        data = list_file.read_bytes()
+        text = data.decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"list file {list_file}: cannot be read ({error.strerror}); correct the path") from error
+    except UnicodeDecodeError as error:
+        number = data[: error.start].count(b"\n") + 1
+        raise UserError(f"list file {list_file}, line {number}: is not UTF-8; save the list as UTF-8") from error
     names = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text.split("\n"), 1):
         name = line.strip()
         if not name:
             continue
-        if not (folder / name).is_file():
-            raise UserError(f"list file {list_file}, line {number}: {folder / name} does not exist; correct the list")
+        if not _is_file(folder / name):
+            shown = folder / name[:200] if name.isprintable() else repr(name)[:200]
+            raise UserError(f"list file {list_file}, line {number}: {shown} does not exist; correct the list")
         names.append(name)
     if not names:
         raise UserError(f"list file {list_file}: is empty; name at least one image")
     return names
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def keep_pairs(samples: list[Sample], on_missing: str) -> list[Sample]:

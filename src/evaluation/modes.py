@@ -176,7 +176,7 @@ MODES = {"score": score, "snapshots": score_snapshots, "rank": rank, "speed": ti
 
 def eval_dataset(config: Config, samples: list[Sample], network: Network) -> EvalDataset:
     """The samples as the network's inputs."""
-    return EvalDataset(samples, config.input_size_target, network.PIXELS)
+    return EvalDataset(samples, config.input_size_target, network.PIXELS, same_size=not all(config.output_size))
 
 
 def _network(config: Config) -> Network:

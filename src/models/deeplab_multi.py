@@ -10,6 +10,8 @@ from src.models.layers import batch_norm, conv, conv_with_bias
 from src.models.network import Network
 from src.models.resnet import EXPANSION, make_stage
 
+ENOUGH = 100_000  # values whose deviation says something
+
 
 class ASPP(nn.Cell):
     """Parallel dilated 3x3 convolutions whose first ``branches`` outputs are summed.
@@ -56,6 +58,7 @@ class DeepLabMulti(Network):
     ALIGNED_CORNERS = True
     PIXELS = Pixels(bgr=True, mean=(104.00698793, 116.66876762, 122.67891434))
     RANDOM_AT_START = ("layer5.", "layer6.")
+    SINGLE_HEAD = ("layer5.", "layer6.")  # what files with one head call it, and which of ours it is
 
     def __init__(
         self,
@@ -86,6 +89,23 @@ class DeepLabMulti(Network):
         """Cells that follow each other: up to what aux reads, from there to what main reads; and the two heads."""
         front = [_Stem(self), *self.layer1, *self.layer2, *self.layer3]
         return front, list(self.layer4), self.layer5, self.layer6
+
+    def doubt(self, values: dict[str, np.ndarray]) -> tuple[str, bool]:
+        """What of a file's ASPP branches 3 and 4 speaks against ``aspp_branches``, and whether that is certain.
+
+        AdaptSegNet never trains them, so they are as both originals begin: normal with deviation 0.01. Trained ones
+        must not be left out; untrained ones may be those of a short training.
+        """
+        names = [f"{head}.conv2d_list.{k}.weight" for head in ("layer5", "layer6") for k in (2, 3)]
+        found = [values[name] for name in names if name in values and values[name].size >= ENOUGH]
+        if not found:
+            return "", False
+        change = max(abs(float(value.std()) / 0.01 - 1) for value in found)
+        if self.layer6.branches == 2 and change > 0.05:
+            return "its ASPP branches 3 and 4 were trained, as in ADVENT, MinEnt and IntraDA; aspp_branches is 4", True
+        if self.layer6.branches == 4 and change < 0.01:
+            return "its ASPP branches 3 and 4 were never trained, as in AdaptSegNet; then aspp_branches is 2", False
+        return "", False
 
     def fast_parts(self) -> list[nn.Cell]:
         """The two heads."""

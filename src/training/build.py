@@ -39,7 +39,7 @@ def build_network(config: Config) -> Network:
 
 def build_run(config: Config, device: Device, data: Data) -> Run:
     """The system of ``method`` and ``network``, with the weights of ``restore_from`` and the precision of a level."""
-    network = set_precision(restored(build_network(config), config.restore_from), config.amp_level)
+    network = set_precision(restored(build_network(config), config.restore_from, allow_initial=True), config.amp_level)
     if config.sync_bn and device.ranks > 1:
         synchronise_norms(network, device.ranks, device.target)
     loss_scale = None if config.amp_level == "O0" else LossScale(config.fixed_loss_scale)
