@@ -22,7 +22,7 @@ from src.intrada.ranking import (
     score_images,
     scored,
 )
-from tests.helpers import EAGER, TINY, call
+from tests.helpers import EAGER, TINY, assert_same_losses, call
 
 # Both of IntraDA's domains have the target's size.
 SMALL = ["64,32" if word == "64,40" else word for word in TINY]
@@ -211,10 +211,13 @@ def test_advent_then_intrada_then_the_snapshots_and_the_ensemble(world, tmp_path
     assert scores[0] == scores[1]
 
 
-def test_min_entropy_training_starts_with_train_adv(world, tmp_path):
-    options = ["--data_path", world, "--snapshot_dir", tmp_path, "--num_steps_stop", 2, "--eval_every", 0, *TINY]
-    printed = call("train_adv.py", "--config_path", "configs/minent.yaml", *options)
+def test_min_entropy_training_starts_with_train_adv_and_is_the_same_eager(world, tmp_path):
+    options = ["--data_path", world, "--num_steps_stop", 2, "--eval_every", 0, *TINY]
+    options += ["--config_path", "configs/minent.yaml", "--snapshot_dir"]
+    printed = call("train_adv.py", *options, tmp_path / "compiled")
     assert "ent_main = " in printed and "loss_D1" not in printed
+    call("train_adv.py", *options, tmp_path / "eager", *EAGER)
+    assert_same_losses(tmp_path / "eager", tmp_path / "compiled")
 
 
 def test_two_processes_rank_as_one(world, tmp_path):
