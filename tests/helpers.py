@@ -59,13 +59,17 @@ def losses(folder: Path) -> list[list[str]]:
         return [row[:-2] for row in csv.reader(file)]
 
 
-def check_either(check: Callable, *arguments: object, compiled: bool) -> None:
-    """Calls it; a compiled check in a process of its own: MindSpore keeps what it compiled as long as that lives."""
-    if compiled:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            pool.submit(check, *arguments, compiled).result()
-    else:
-        check(*arguments, compiled)
+def assert_same_losses(eager: Path, compiled: Path) -> None:
+    """The losses in the tables of two runs, those of the second step after an update of the weights."""
+    found, expected = losses(eager), losses(compiled)
+    assert found[0] == expected[0] and len(found) == len(expected) > 2
+    np.testing.assert_allclose(np.array(found[1:], float), np.array(expected[1:], float), rtol=1e-4)
+
+
+def in_a_process(check: Callable, *arguments: object) -> None:
+    """Calls it in a process of its own: MindSpore keeps what it compiled as long as the process lives."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        pool.submit(check, *arguments).result()
 
 
 def lively_checkpoint(folder: Path, words: list[str]) -> tuple[Path, nn.Cell]:

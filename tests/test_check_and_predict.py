@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from model_utils.config import load_config
-from tests.helpers import TINY, call
+from tests.helpers import EAGER, TINY, call
 from tools.check_data import main as check
 
 
@@ -63,9 +63,10 @@ def checkpoint(folder: Path, *words: str) -> Path:
     ids=["deeplab_multi", "icnet", "pointrend"],
 )  # fmt: skip
 def test_a_folder_gives_what_the_evaluation_gives(world, tmp_path, words):
+    """Eager here, compiled there."""
     weights = checkpoint(tmp_path / "run", *words)
     folder = world / "Cityscapes" / "leftImg8bit" / "val"
-    printed = call("predict.py", folder, "--restore_from", weights, "--result_dir", tmp_path / "out")
+    printed = call("predict.py", folder, "--restore_from", weights, "--result_dir", tmp_path / "out", *EAGER)
     assert "2 images; written to" in printed
     options = ["--data_dir_target", world / "Cityscapes", "--result_dir", tmp_path / "scored"]
     call("eval_adv.py", "--restore_from", weights, *options)

@@ -55,16 +55,10 @@ def thinned(outputs: tuple[ms.Tensor, ...]) -> dict[str, np.ndarray]:
     return {"full[::6]": full[:, :, ::6, ::6], "s4[::3]": s4[:, :, ::3, ::3], "s8": s8, "s16": s16}
 
 
-@EITHER
-def test_forward(weights, image, compiled):
+def test_forward(weights, image):
     network = ICNet()
     load_weights(network, weights)
-    network.set_train(False)
-
-    def forward(image):
-        return network(image)
-
-    outputs = thinned((ms.jit(forward) if compiled else forward)(image))
+    outputs = thinned(network.set_train(False)(image))
     for name, value in outputs.items():
         assert relative(value, recorded()[f"eval.{name}"]) < 1e-4, name
 
@@ -79,7 +73,6 @@ def check_statistics(network: ICNet) -> None:
 
 
 def test_forward_while_training_updates_the_trunk_twice(weights, image):
-    """Eager alone; ``test_one_step`` compiles the same forward."""
     network = ICNet()
     load_weights(network, weights)
     network.set_train(True)

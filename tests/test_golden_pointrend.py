@@ -19,7 +19,7 @@ from src.methods.pointrend import pointrend_losses
 from src.models import PointRend
 from src.models.points import draws_needed
 from tests.golden_numbers import FOLDER, SALT, formulas
-from tests.helpers import EITHER, check_either
+from tests.helpers import in_a_process
 
 pytestmark = pytest.mark.golden
 
@@ -149,9 +149,12 @@ def relative(value: np.ndarray, expected: np.ndarray) -> np.ndarray:
     return np.abs(value - expected) / np.abs(expected).max()
 
 
-@EITHER
-def test_recorded(weights, compiled):
-    check_either(check_recorded, weights, compiled=compiled)
+def test_recorded(weights):
+    check_recorded(weights, False)
+
+
+def test_recorded_compiled(weights):
+    in_a_process(check_recorded, weights, True)
 
 
 def check_recorded(weights: dict[str, Path], compiled: bool) -> None:
@@ -176,16 +179,11 @@ def check_recorded(weights: dict[str, Path], compiled: bool) -> None:
         assert norms[name.removeprefix("grad_norm.")] == pytest.approx(float(data[name]), rel=1e-3), name
 
 
-@EITHER
-def test_formula(weights, compiled):
-    check_either(check_formula, weights, compiled=compiled)
-
-
-def check_formula(weights: dict[str, Path], compiled: bool) -> None:
+def test_formula(weights):
     network = PointRend()
     load_weights(network, weights["formula"])
     image, label = formula_scene()
-    coarse, fine, first, second = inferred(network, image, compiled)
+    coarse, fine, first, second = inferred(network, image, False)
     levels = network.backbone(tensor(image))
     maps = dict(zip(("p2", "p3", "p4", "p5"), levels, strict=True))
     maps["stem"] = network.backbone.bottom_up.stem(tensor(image))
@@ -202,7 +200,7 @@ def check_formula(weights: dict[str, Path], compiled: bool) -> None:
     assert {k: n for k, n in enumerate(counts) if n} == {1: 792, 4: 30963, 6: 85, 8: 923, 16: 5}
 
     both = np.concatenate((image, image[..., ::-1])), np.concatenate((label, label[..., ::-1]))
-    loss, point_loss, norms = trained(network, *both, compiled)
+    loss, point_loss, norms = trained(network, *both, False)
     assert loss == pytest.approx(5.596202, abs=1e-5)
     assert point_loss == pytest.approx(6.032010, abs=1e-5)
     for name, expected in FORMULA_NORMS.items():

@@ -17,7 +17,7 @@ from src.methods.losses import self_information_view, softmax_view
 from src.models import DeepLabMulti, Discriminator
 from src.training.optim import make_adam, make_sgd
 from tests.golden_numbers import FOLDER, SALT, formulas
-from tests.helpers import EITHER, check_either
+from tests.helpers import in_a_process
 
 pytestmark = pytest.mark.golden
 
@@ -29,6 +29,9 @@ TRAIN_TOLERANCE = 5e-4
 # The recorded 300 values are often one output channel, where one ReLU that rounding flips is 5 % of the gradient.
 CHANGE_TOLERANCE = {True: 0.1, False: 0.05}
 RUNS = ["advnet.train", "advent.train", "minent.train", *FIVE_STEPS, "advnet_iter_size2", "advnet_published_groups"]
+# Compiling takes a minute at full depth; small networks show that the others compile to the same (test_methods,
+# test_entry_points, test_intrada).
+COMPILED = ["advnet", "minent"]
 
 
 @lru_cache
@@ -62,28 +65,17 @@ def relative(value: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(value - expected).max() / np.abs(expected).max())
 
 
-@EITHER
 @pytest.mark.parametrize(("branches", "name"), [(4, "four_branches"), (2, "two_branches")])
-def test_forward(weights, branches, name, compiled):
+def test_forward(weights, branches, name):
     network = DeepLabMulti(aspp_branches=branches)
     data = recorded("deeplab_multi_forward.npz")
-
-    def evaluated(image):
-        return network(image)
-
-    def trained(image):  # another function: a compiled one keeps the mode of its first call
-        return network(image)
-
-    functions = {"eval": evaluated, "train": trained}
-    functions = {mode: ms.jit(f) if compiled else f for mode, f in functions.items()}
     sizes = {tuple(map(int, key.split(".")[2].split("x"))) for key in data.files if key.startswith(name)}
     assert sizes
     for height, width in sorted(sizes):
         image = ms.Tensor(formulas().golden_image(f"{SALT}:forward({height}, {width})", (2, 3, height, width)))
-        for mode in functions:
+        for mode in ("eval", "train"):
             load_weights(network, weights["G"])
-            network.set_train(mode == "train")
-            aux, main = functions[mode](image)
+            aux, main = network.set_train(mode == "train")(image)
             key = f"{name}.{mode}.{height}x{width}"
             tolerance = TRAIN_TOLERANCE if mode == "train" else 1e-4
             assert relative(aux.asnumpy(), data[f"{key}.aux"]) < tolerance, key
@@ -141,10 +133,12 @@ def batch(method: str, step: int, sub: int) -> tuple[ms.Tensor, ...]:
     )
 
 
-@EITHER
 @pytest.mark.parametrize("run", RUNS)
-def test_trajectory(weights, run, compiled):
-    check_either(check_trajectory, weights, run, compiled=compiled)
+def test_trajectory(weights, run):
+    if run in COMPILED:
+        in_a_process(check_trajectory, weights, run, True)
+    else:
+        check_trajectory(weights, run, False)
 
 
 def check_trajectory(weights: dict[str, Path], run: str, compiled: bool) -> None:
@@ -164,8 +158,11 @@ def check_trajectory(weights: dict[str, Path], run: str, compiled: bool) -> None
     for name in changes:
         expected_change = data[f"{run}.change.{name}"]
         change = (trainer.parameter(name) - before[name]).ravel()[:300]
-        distance = np.linalg.norm(change - expected_change) / np.linalg.norm(expected_change)
-        assert distance < CHANGE_TOLERANCE[run.endswith(".train")], f"{name} changed otherwise by {distance:.3f}"
+        # A change of a float32 weight is known to half a step of its numbers only, in every iteration again.
+        rounding = 0.5 * len(expected) * np.linalg.norm(np.spacing(np.abs(before[name].ravel()[:300])))
+        distance = np.linalg.norm(change - expected_change)
+        allowed = CHANGE_TOLERANCE[run.endswith(".train")] * np.linalg.norm(expected_change) + rounding
+        assert distance < allowed, f"{name} changed otherwise by {distance:.3g}, allowed are {allowed:.3g}"
     for key in (name for name in data.files if name.startswith(f"{run}.final.")):
         value = trainer.parameter(key.removeprefix(f"{run}.final."))[: data[key].size]
         assert relative(value, data[key]) < 1e-4, key

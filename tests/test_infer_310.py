@@ -1,6 +1,7 @@
 """The C++ program against Python: pixels, logits, scores, colours, both engines."""
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -175,3 +176,17 @@ def test_the_engine_compiles_against_both_generations_of_headers(program):
     for version in HEADERS:
         flags = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I", INFER / "inc"]
         call("g++", *flags, "-isystem", headers(version), INFER / "src" / "ascend_engine.cc")
+
+
+@pytest.mark.slow
+def test_without_a_compiler_these_tests_are_left_out_in_one_sentence(program, tmp_path):
+    """Everything else of PATH is still there."""
+    for folder in reversed(os.environ["PATH"].split(os.pathsep)):
+        for tool in Path(folder).iterdir() if Path(folder).is_dir() else ():
+            if tool.name not in ("cmake", "g++"):
+                (tmp_path / tool.name).unlink(missing_ok=True)
+                (tmp_path / tool.name).symlink_to(tool)
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "-k", "not left_out", __file__]
+    printed = call(*command, PATH=tmp_path)
+    skipped = [line for line in printed.splitlines() if line.startswith("SKIPPED")]
+    assert len(skipped) == 1 and "is missing; run bash scripts/setup_env.sh dev" in skipped[0], printed

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from model_utils.errors import UserError
 from src.export.description import network_description, read_description, write_description
-from tests.infer_310 import HEADERS, INFER, call, headers, images
+from tests.infer_310 import INFER, build, call, images
 
 
 @pytest.mark.parametrize(
@@ -151,13 +151,12 @@ def test_a_failing_ascendcl_function_is_reported_and_all_is_given_back(program, 
 @pytest.mark.slow
 def test_the_program_is_clean_under_the_address_sanitizer(run_folder, tmp_path):
     folder = INFER / "out" / "sanitized"
-    options = ["-DSANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=Debug", f"-DACL_INCLUDE={headers(HEADERS[0])}"]
-    call("bash", INFER / "build.sh", folder, *options)
+    sanitized = build(folder, "-DSANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=Debug")
     suppressions = f"suppressions={INFER / 'test' / 'leaks.supp'}:print_suppressions=0"
     environment = {"TBB_ENABLE_SANITIZERS": 1, "STAND_IN_BATCHES": 4, "LSAN_OPTIONS": suppressions}
     make_bad_inputs(run_folder)
     for engine in ("onnx", "om"):
-        command = [folder / "main", "--model_path", run_folder / f"tiny.{engine}", "--batch_size", 4]
+        command = [sanitized, "--model_path", run_folder / f"tiny.{engine}", "--batch_size", 4]
         given = ["--dataset_path", images(run_folder), "--result_path", tmp_path, "--labels", "--color"]
         call(*command, *given, **environment)
         given = ["--dataset_path", run_folder / "cut", "--result_path", tmp_path / "bad"]

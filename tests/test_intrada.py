@@ -15,7 +15,7 @@ from src.dataset.samples import Sample
 from src.intrada.folder import ABOUT, list_pseudo_labels, read_ranking
 from src.intrada.ranking import describe_model, finish_ranking, open_ranking, score_images, scored
 from src.models.network import Network
-from tests.helpers import EAGER, TINY, call
+from tests.helpers import EAGER, TINY, assert_same_losses, call
 
 # Both of IntraDA's domains have the target's size.
 SMALL = ["64,32" if word == "64,40" else word for word in TINY]
@@ -176,7 +176,6 @@ def test_advent_then_intrada_then_the_snapshots_and_the_ensemble(world, tmp_path
     options = ["--num_steps_stop", 2, "--save_pred_every", 1, "--eval_every", 0, *SMALL]
     call("bash", "scripts/run_train.sh", 1, world, "configs/advent.yaml", "--snapshot_dir", advent, *options, *EAGER)
     env = {"RANKING": str(tmp_path / "ranking"), "RANK_OPTIONS": "--normalize_rare"}
-    # Of the three runs the last compiles.
     words = ["scripts/run_intrada.sh", 1, world, advent / "GTA5_2.ckpt", "--snapshot_dir", intrada, *options, *EAGER]
     printed = call("bash", *words, env=env)
     assert "4 easy and 2 hard images" in printed and "loss_D2" in printed
@@ -184,7 +183,7 @@ def test_advent_then_intrada_then_the_snapshots_and_the_ensemble(world, tmp_path
     assert about["complete"] and about["normalize_rare"]
     # The Ascend recipe on the same ranking, which is not made again.
     words = ["scripts/run_intrada.sh", 2, world, advent / "GTA5_2.ckpt", "configs/intrada_ascend_8p.yaml"]
-    words += ["--snapshot_dir", tmp_path / "ascend", *options, "--batch_size", 1]
+    words += ["--snapshot_dir", tmp_path / "ascend", *options, "--batch_size", 1, *EAGER]
     printed = call("bash", *words, env=env)
     assert (tmp_path / "ascend" / "Cityscapes_2.ckpt").is_file()
 
@@ -204,10 +203,13 @@ def test_advent_then_intrada_then_the_snapshots_and_the_ensemble(world, tmp_path
     assert scores[0] == scores[1]
 
 
-def test_min_entropy_training_starts_with_train_adv(world, tmp_path):
-    options = ["--data_path", world, "--snapshot_dir", tmp_path, "--num_steps_stop", 2, "--eval_every", 0, *TINY]
-    printed = call("train_adv.py", "--config_path", "configs/minent.yaml", *options)
+def test_min_entropy_training_starts_with_train_adv_and_is_the_same_eager(world, tmp_path):
+    options = ["--data_path", world, "--num_steps_stop", 2, "--eval_every", 0, *TINY]
+    options += ["--config_path", "configs/minent.yaml", "--snapshot_dir"]
+    printed = call("train_adv.py", *options, tmp_path / "compiled")
     assert "ent_main = " in printed and "loss_D1" not in printed
+    call("train_adv.py", *options, tmp_path / "eager", *EAGER)
+    assert_same_losses(tmp_path / "eager", tmp_path / "compiled")
 
 
 def test_two_processes_rank_as_one(world, tmp_path):

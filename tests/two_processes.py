@@ -1,4 +1,4 @@
-"""One of two processes of tests/test_two_processes.py: batches of one here against batches of two alone.
+"""One of two processes of tests/test_two_processes.py: batches of one here against batches of two alone, eager.
 
 Each prints one JSON object: case -> largest differences.
 """
@@ -35,7 +35,7 @@ def main() -> None:
     for number, (name, config) in enumerate(configs.items()):
         if number % 2 != device.rank:  # each process compares its share, so that both are busy
             continue
-        ours, expected = together[name], trained(replace(config, batch_size=2), Device("CPU", 0, 1))
+        ours, expected = together[name], trained(replace(config, batch_size=2, mode="eager"), Device("CPU", 0, 1))
         results[name] = {
             "losses": float(np.abs(np.array(ours[0]) - np.array(expected[0])).max()),
             "weights": max(distance(value, expected[1][key]) for key, value in ours[1].items()),
