@@ -8,4 +8,5 @@ ONE_DOMAIN = {"supervised": "src.methods.supervised"}  # labelled images: train_
 TWO_DOMAINS = {  # labelled source and unlabelled target images: train_adv.py
     "adversarial": "src.methods.adversarial",
     "min_entropy": "src.methods.min_entropy",
+    "statistics_only": "src.methods.statistics_only",
 }

@@ -1,0 +1,42 @@
+"""Gives a finished checkpoint the batch norm statistics of the target's training images; no label is read.
+
+``python -m tools.reestimate_statistics --restore_from CKPT [--key value ...]`` writes CKPT_target_statistics.ckpt
+beside it. The simplest of all adaptations, in a minute, and the other half of a fair comparison: methods are compared
+under equal statistics. The images are the key ``set`` of the target, or those of ``data_list_target``.
+"""
+
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from model_utils.config import load_config
+from model_utils.device_adapter import describe, start_configured
+from model_utils.errors import UserError, run
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Writes a checkpoint with the target's statistics."""
+    config = load_config(sys.argv[1:] if argv is None else argv, beside="restore_from")
+    if not config.restore_from:
+        raise UserError("restore_from: name the checkpoint, --restore_from FILE")
+    device = start_configured(config)
+    print(describe(device, config.mode), flush=True)
+    from src.checkpoint import restored, save_weights
+    from src.dataset.domains import Data
+    from src.dataset.loader import EvalDataset
+    from src.evaluation.statistics import reestimate
+    from src.training.build import build_network
+
+    samples = Data(config).unlabelled
+    network = restored(build_network(config), config.restore_from)
+    dataset = EvalDataset(samples, config.input_size_target, network.PIXELS)
+    count = reestimate(network, tqdm(dataset, desc="statistics", unit="image"), compiled=config.mode == "graph")
+    source = Path(config.restore_from)
+    target = source.with_name(f"{source.stem}_target_statistics.ckpt")
+    save_weights(target, network)
+    print(f"statistics of {count} images; written: {target}")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
