@@ -1,0 +1,103 @@
+"""Self-training against the originals' own functions and whole steps; see golden/README.md for how they were made."""
+
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from src.dataset import class_mix, rare_classes
+from tests.golden_numbers import FOLDER, SALT, formulas
+
+pytestmark = pytest.mark.golden
+
+CLASSES, IGNORE = 19, 255
+
+
+@lru_cache
+def data():
+    return np.load(FOLDER / "selftraining.npz")
+
+
+def part(name: str) -> np.ndarray:
+    return data()[f"part.{name}"]
+
+
+def pixels(tag: str, shape: tuple[int, ...]) -> np.ndarray:
+    """BGR pixel values 0..255."""
+    return np.clip(np.rint(formulas().golden_image(tag, shape) + 110), 0, 255).astype(np.float32)
+
+
+def big_label(tag: str, shape: tuple[int, int, int]) -> np.ndarray:
+    """Labels whose regions have 32 pixels a side."""
+    count, height, width = shape
+    small = formulas().golden_label(tag, (count, -(-height // 4), -(-width // 4)))
+    return small.repeat(4, axis=1).repeat(4, axis=2)[:, :height, :width]
+
+
+def image_size() -> tuple[int, int]:
+    return tuple(int(n) for n in data()["size"])
+
+
+def part_label() -> np.ndarray:
+    return big_label(f"{SALT}:parts", (2, *image_size()))
+
+
+def values_of(flags: np.ndarray) -> np.ndarray:
+    """20 flags -> label values: entry 19 is the ignored one."""
+    return np.where(np.arange(CLASSES + 1) < CLASSES, np.arange(CLASSES + 1), IGNORE)[flags > 0]
+
+
+@pytest.mark.parametrize(("name", "classes_of"), [("dacs", "image"), ("daformer", "batch")])
+def test_class_masks(name, classes_of):
+    label, flags = part_label(), part(f"classmix.{name}.chosen")
+    mask = class_mix.class_mask(label, [values_of(row) for row in flags])
+    np.testing.assert_array_equal(mask, part(f"classmix.{name}.mask"))
+    generators = [np.random.default_rng(k) for k in range(2)]
+    for values, row in zip(class_mix.choose_classes(label, generators, classes_of), flags, strict=True):
+        assert len(values) == len(set(values.tolist())) == row.sum()
+
+
+@pytest.mark.parametrize("name", ["bgr", "rgb", "only"])
+def test_colour_jitter(name):
+    images = pixels(f"{SALT}:parts:jitter", (4, 3, *part("jitter.bgr").shape[2:]))
+    factors, order = part("jitter.factors"), part("jitter.order")
+    if name == "only":
+        images, factors, order = images[[0] * 4], factors[[0] * 4], np.arange(4)[:, None]
+    look = class_mix.Look(True, False, factors, order, np.zeros(4))
+    changed = class_mix.change_look(images, look, true_colors=name != "bgr")
+    assert np.abs(changed - part(f"jitter.{name}")).max() < 5e-3
+    assert np.abs(changed - images).max() > 5
+
+
+def test_blur():
+    assert [class_mix.blur_kernel(int(n)) for n in part("blur.sizes")] == part("blur.kernels").tolist()
+    images = pixels(f"{SALT}:parts:blur", part("blur.image").shape)
+    for image, sigma, expected in zip(images, part("blur.sigma"), part("blur.image"), strict=True):
+        blurred = class_mix.blur(image.transpose(1, 2, 0), (5, 7), sigma).transpose(2, 0, 1)
+        assert np.abs(blurred - expected).max() < 1e-3
+
+
+def test_hidden_blocks():
+    names = [key.removesuffix(".u") for key in data().files if key.startswith("part.mic.") and key.endswith(".u")]
+    assert len(names) == 3
+    for name in names:
+        cells, (height, width, block) = data()[f"{name}.u"], (int(n) for n in data()[f"{name}.size"])
+        assert class_mix.block_grid((height, width), block) == cells.shape[2:]
+        mask = class_mix.block_mask(cells, (height, width), 0.7)
+        np.testing.assert_array_equal(mask, data()[f"{name}.mask"], err_msg=name)
+
+
+def test_rare_classes():
+    counts = part("rcs.counts")
+    for temperature in (0.01, 0.1, 1.0, float("inf")):
+        classes, probabilities = rare_classes.class_probabilities(counts, temperature)
+        np.testing.assert_array_equal(classes, part("rcs.classes"))
+        np.testing.assert_allclose(probabilities, part(f"rcs.probability.{temperature}"), rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(rare_classes.candidates(counts, 3000), part("rcs.candidates"))
+
+
+def test_crops_of_rare_classes():
+    for pixels_in_crops, taken in zip(part("rcs.crop_counts"), part("rcs.crop_taken"), strict=True):
+        crops = [(np.array(k), np.arange(4000) >= n) for k, n in enumerate(pixels_in_crops)]
+        image, _ = rare_classes.rich_crop(iter(crops).__next__, False, 0.5 * 3000)
+        assert image == taken
