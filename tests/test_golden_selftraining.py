@@ -2,11 +2,14 @@
 
 from functools import lru_cache
 
+import mindspore as ms
 import numpy as np
 import pytest
 
 from src.dataset import class_mix, rare_classes
+from src.training.optim import AdamW, make_rate
 from tests.golden_numbers import FOLDER, SALT, formulas
+from tests.helpers import EITHER
 
 pytestmark = pytest.mark.golden
 
@@ -101,3 +104,26 @@ def test_crops_of_rare_classes():
         crops = [(np.array(k), np.arange(4000) >= n) for k, n in enumerate(pixels_in_crops)]
         image, _ = rare_classes.rich_crop(iter(crops).__next__, False, 0.5 * 3000)
         assert image == taken
+
+
+@EITHER
+def test_rate_with_warmup(compiled):
+    rate = make_rate("warmup_poly", learning_rate=6e-5, power=1.0, num_steps=40000, warmup_steps=1500)
+    rate = ms.jit(rate) if compiled else rate
+    rates = [float(rate(ms.Tensor(int(i), ms.int32))) for i in part("rate.iterations")]
+    np.testing.assert_allclose(rates, part("rate.warmup_poly"), rtol=1e-6)
+
+
+@EITHER
+def test_adamw(compiled):
+    weight = ms.Parameter(ms.Tensor(part("adamw.start"), ms.float32), name="w")
+    rate = make_rate("warmup_poly", learning_rate=1e-3, power=1.0, num_steps=40000, warmup_steps=3)
+    optimizer = AdamW([weight], [1.0], rate=rate, weight_decay=0.01)
+
+    def update(gradient):
+        return optimizer((gradient,))
+
+    update = ms.jit(update) if compiled else update
+    for gradient, expected in zip(part("adamw.gradients"), part("adamw.after"), strict=True):
+        update(ms.Tensor(gradient, ms.float32))
+        np.testing.assert_allclose(weight.asnumpy(), expected, rtol=0, atol=1e-6)
