@@ -5,8 +5,12 @@ from functools import lru_cache
 import mindspore as ms
 import numpy as np
 import pytest
+from mindspore import nn, ops
 
 from src.dataset import class_mix, rare_classes
+from src.methods import self_training
+from src.methods.losses import segmentation_loss
+from src.models.layers import resize_to
 from src.training.optim import AdamW, make_rate
 from tests.golden_numbers import FOLDER, SALT, formulas
 from tests.helpers import EITHER
@@ -127,3 +131,118 @@ def test_adamw(compiled):
     for gradient, expected in zip(part("adamw.gradients"), part("adamw.after"), strict=True):
         update(ms.Tensor(gradient, ms.float32))
         np.testing.assert_allclose(weight.asnumpy(), expected, rtol=0, atol=1e-6)
+
+
+def part_logits() -> ms.Tensor:
+    """Upsampled."""
+    return resize_to(ms.Tensor(part("pseudo.logits")), image_size())
+
+
+def run_as(function, compiled: bool):
+    return ms.jit(function) if compiled else function
+
+
+@EITHER
+def test_pseudo_labels_and_weights(compiled):
+    def found(logits, label_s, mask, threshold):
+        pseudo, q = self_training.pseudo_labels(logits, threshold)
+        rows = self_training.row_weights(q, label_s.shape, (2, 15))
+        return pseudo, q, rows, self_training.mixed_label(mask, label_s, pseudo)
+
+    mask = ms.Tensor(part("classmix.dacs.mask"), ms.float32)
+    found = run_as(found, compiled)
+    for threshold in (0.968, 0.6):
+        pseudo, q, rows, label = found(part_logits(), ms.Tensor(part_label(), ms.int32), mask, threshold)
+        assert abs(float(q) - part(f"pseudo.q.{threshold}")) <= 2 / part("pseudo.label").size
+        assert (pseudo.asnumpy() != part("pseudo.label")).sum() <= 3  # ties
+        assert (label.asnumpy() != part("mix.label")).sum() <= 3
+        assert pseudo.dtype == label.dtype == ms.int32
+    np.testing.assert_allclose(
+        rows.asnumpy(), np.broadcast_to(part("pseudo.weight_rows")[:, None], rows.shape), atol=1e-6
+    )
+
+
+@EITHER
+def test_losses(compiled):
+    def losses(logits, label_s, label, mask, rows):
+        weight = self_training.mixed_weight(mask, rows)
+        ignored = ops.full_like(label_s, IGNORE)
+        return (
+            segmentation_loss(logits, label_s),
+            self_training.all_mean_loss(logits, label_s),
+            self_training.all_mean_loss(logits, label, weight),
+            segmentation_loss(logits, ignored),
+            self_training.all_mean_loss(logits, ignored),
+        )
+
+    mask, rows = part("classmix.dacs.mask"), np.broadcast_to(part("pseudo.weight_rows")[:, None], part_label().shape)
+    inputs = (ms.Tensor(values, kind) for values, kind in (
+        (part_label(), ms.int32), (part("mix.label"), ms.int32), (mask, ms.float32), (rows, ms.float32)
+    ))  # fmt: skip
+    values = [float(value) for value in run_as(losses, compiled)(part_logits(), *inputs)]
+    expected = [float(part(f"loss.{name}")) for name in ("source_valid_mean", "source_all_mean", "mixed")]
+    np.testing.assert_allclose(values[:3], expected, rtol=1e-5)
+    assert values[3:] == [0, 0]
+
+
+class Weight(nn.Cell):
+    def __init__(self, value: np.ndarray):
+        super().__init__()
+        self.weight = ms.Parameter(ms.Tensor(value), name="weight")
+        self.moving_mean = ms.Parameter(ms.Tensor(value), name="moving_mean", requires_grad=False)
+
+
+@EITHER
+@pytest.mark.parametrize("alpha", [0.99, 0.999])
+@pytest.mark.parametrize("method", ["dacs", "daformer"])
+def test_teacher_follows_the_student(method, alpha, compiled):
+    """dacs: the teacher after step i; daformer: the one used in step i."""
+    students, expected = part("ema.student"), part(f"ema.{method}.{alpha}")
+    student = Weight(students[0])
+    teacher = self_training.make_teacher(Weight(students[1]), student)
+    np.testing.assert_array_equal(teacher.weight.asnumpy(), students[0])
+    update = self_training.TeacherUpdate(teacher, student, alpha=alpha, first=method == "daformer")
+
+    def call():
+        return update()
+
+    run = run_as(call, compiled)
+    rows = [teacher.weight.asnumpy().copy()] if method == "daformer" else []
+    for value in students[1:]:
+        ops.assign(student.weight, ms.Tensor(value))
+        run()
+        rows.append(teacher.weight.asnumpy().copy())
+    np.testing.assert_allclose(rows[: len(expected)], expected, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(teacher.moving_mean.asnumpy(), students[0])
+    for iteration, share in zip(part("ema.iterations"), part(f"ema.alpha.{alpha}"), strict=True):
+        ops.assign(update.iteration, ms.Tensor(int(iteration), ms.int32))
+        assert float(run()) == pytest.approx(share, abs=1e-6)
+
+
+@EITHER
+def test_feature_distance(compiled):
+    def loss(student, imagenet, kept):
+        return 0.005 * self_training.feature_loss(student, imagenet, kept)
+
+    student, imagenet = (ms.Tensor(part(f"fd.{name}")) for name in ("student", "imagenet"))
+    size = student.shape[-2:]
+
+    def cells(label):
+        every = self_training.cell_labels(label, size, tuple(range(CLASSES)))
+        ceil_mode = self_training.thing_cells(label, part("fd.mask_ceil_mode").shape[-2:])
+        return every, self_training.thing_cells(label, size), ceil_mode
+
+    labels, kept, ceil_mode = run_as(cells, compiled)(ms.Tensor(part_label(), ms.int32))
+    np.testing.assert_array_equal(labels.asnumpy(), part("fd.label"))
+    np.testing.assert_array_equal(kept.asnumpy(), part("fd.mask"))
+    np.testing.assert_array_equal(ceil_mode.asnumpy(), part("fd.mask_ceil_mode"))
+    gradient = run_as(ms.value_and_grad(loss), compiled)
+    value, slope = gradient(student, imagenet, kept)
+    np.testing.assert_allclose(float(value), part("fd.loss"), rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(slope.asnumpy()), part("fd.gradient_norm"), rtol=1e-5)
+    np.testing.assert_allclose(
+        float(loss(student, imagenet, ops.ones_like(kept))), part("fd.loss_all_classes"), rtol=1e-5
+    )
+    for others, cells_kept in ((imagenet, ops.zeros_like(kept)), (student, kept)):  # no cell, no distance
+        value, slope = gradient(student, others, cells_kept)
+        assert float(value) == 0 and not slope.asnumpy().any()
