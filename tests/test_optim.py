@@ -6,7 +6,7 @@ import pytest
 from mindspore import Parameter, Tensor
 
 from src.models import DeepLabMulti, PointRend
-from src.training.optim import SGD, PolyAdam, make_rate, make_sgd, poly_rate
+from src.training.optim import SGD, PolyAdam, make_adamw, make_rate, make_sgd, poly_rate
 from tests.helpers import EITHER
 
 
@@ -20,6 +20,7 @@ SCHEDULES = {
     ("warmup_cosine", 24): {0: 0.025, 23: 0.025, 24: 0.05, 48: 0.075, 72: 0.1, 1200: 0.08660089976, 4799: 6.3576717e-6},
     ("warmup_cosine", 1): {0: 0.1 / 73, 71: 0.1 * 72 / 73, 72: 0.1, 2436: 0.05, 4800: 0},
     ("poly_early", 1): {9: 0.1 * (1 - 10 / 4800) ** 0.9, 4799: 0},
+    ("warmup_poly", 1): {0: 1e-7, 36: 0.05 * (1 - 36 / 4800) ** 0.9, 72: 0.1 * (1 - 72 / 4800) ** 0.9, 4800: 0},
     ("poly", 1): {0: 0.1, 10: 0.1 * (1 - 10 / 4800) ** 0.9},
 }
 
@@ -118,3 +119,21 @@ def test_norms_can_be_left_out_of_the_decay():
     spared = [name for name, decay in decays.items() if decay == 0]
     assert len(spared) == 14 and all("norm" in name for name in spared)
     assert set(make_sgd(network).decays) == {5e-4}
+
+
+@EITHER
+def test_adamw_decays_everything_and_steps_heads_further(compiled):
+    """The first step has the length of the rate, whatever the gradients."""
+    network = DeepLabMulti(4, depths=(1, 1, 1, 1), width=4)
+    optimizer = make_adamw(network, rate=make_rate(learning_rate=1e-3, power=0.0, num_steps=9), weight_decay=0.1)
+    before = {p.name: p.asnumpy().copy() for p in optimizer.parameters}
+    gradients = tuple(Tensor(np.ones(p.shape), ms.float32) for p in optimizer.parameters)
+
+    def update(gradients):
+        return optimizer(gradients)
+
+    (ms.jit(update) if compiled else update)(gradients)
+    for parameter in optimizer.parameters:
+        rate = 1e-2 if parameter.name.startswith(("layer5", "layer6")) else 1e-3
+        expected = before[parameter.name] * (1 - 0.1 * rate) - rate
+        np.testing.assert_allclose(parameter.asnumpy(), expected, rtol=1e-4, atol=1e-6, err_msg=parameter.name)

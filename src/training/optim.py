@@ -9,6 +9,7 @@ from collections.abc import Callable
 import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, mint, nn, ops
 
+WARMUP_START = 1e-6  # the share of the rate with which ``warmup_poly`` begins
 Rate = Callable[[Tensor], Tensor]  # iteration, int32 and counted from 0 -> learning rate, float32
 
 _sgd_update = ops.MultitypeFuncGraph("sgd_update")
@@ -69,11 +70,65 @@ class SGD(nn.Cell):
         return rate
 
 
-class PolyAdam(nn.Cell):
-    """Adam without weight decay, in PyTorch's formula, with the same polynomial rate.
+_adam_update = ops.MultitypeFuncGraph("adam_update")
+
+
+@_adam_update.register("Function", *["Tensor"] * 6, "Number", "Number", *["Tensor"] * 4)
+def _adam_one(update, power1, power2, rate, beta1, beta2, epsilon, decay, factor, weight, first, second, gradient):
+    """One tensor's decay and Adam step."""
+    own_rate = rate * factor
+    if decay > 0:
+        gradient = ops.depend(gradient, ops.assign(weight, weight * (1.0 - own_rate * decay)))
+    done = update(weight, first, second, power1, power2, own_rate, beta1, beta2, epsilon, gradient)
+    return ops.depend(True, done)
+
+
+class AdamW(nn.Cell):
+    """Adam with decoupled weight decay, in PyTorch's formula (Loshchilov and Hutter, ICLR 2019).
 
     MindSpore's kernel adds epsilon before the bias correction of the second moment; scaling epsilon undoes that.
+
+    Args:
+        parameters, factors, rate: as in ``SGD``.
+        weight_decay: of all of them, norms and biases too; a weight loses rate * factor * weight_decay of itself.
+        prefix: of the state's names, which must be another for another optimizer of one compiled step.
     """
+
+    def __init__(
+        self,
+        parameters: list[Parameter],
+        factors: list[float],
+        *,
+        rate: Rate,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+        prefix: str = "adamw",
+    ):
+        super().__init__()
+        self.parameters = ParameterTuple(parameters)
+        self.first = self.parameters.clone(f"{prefix}_first", init="zeros")
+        self.second = self.parameters.clone(f"{prefix}_second", init="zeros")
+        self.iteration = Parameter(Tensor(0, ms.int32), name=f"{prefix}_iteration", requires_grad=False)
+        self.factors, self.decays = tuple(factors), (weight_decay,) * len(parameters)
+        self.rate, self.epsilon = rate, epsilon
+        self.beta1, self.beta2 = Tensor(betas[0], ms.float32), Tensor(betas[1], ms.float32)
+        self.update = ops.Adam()
+        self.map = ops.HyperMap()  # see SGD
+
+    def construct(self, gradients: tuple[Tensor, ...]) -> Tensor:
+        rate = self.rate(self.iteration)
+        steps = self.iteration.astype(ms.float32) + 1.0
+        power1, power2 = ops.pow(self.beta1, steps), ops.pow(self.beta2, steps)
+        epsilon = self.epsilon * ops.sqrt(1.0 - power2)
+        update = ops.partial(_adam_update, self.update, power1, power2, rate, self.beta1, self.beta2, epsilon)
+        self.map(update, self.decays, self.factors, self.parameters, self.first, self.second, gradients)
+        ops.assign_add(self.iteration, Tensor(1, ms.int32))
+        return rate
+
+
+class PolyAdam(AdamW):
+    """Adam without weight decay and with the polynomial rate."""
 
     def __init__(
         self,
@@ -85,35 +140,9 @@ class PolyAdam(nn.Cell):
         betas: tuple[float, float] = (0.9, 0.99),
         epsilon: float = 1e-8,
     ):
-        super().__init__()
-        self.parameters = ParameterTuple(parameters)
-        self.first = self.parameters.clone("adam_first", init="zeros")
-        self.second = self.parameters.clone("adam_second", init="zeros")
-        self.iteration = Parameter(Tensor(0, ms.int32), name="adam_iteration", requires_grad=False)
-        self.base, self.power, self.num_steps = learning_rate, power, num_steps
-        self.beta1, self.beta2, self.epsilon = Tensor(betas[0], ms.float32), Tensor(betas[1], ms.float32), epsilon
-        self.update = ops.Adam()
-
-    def construct(self, gradients: tuple[Tensor, ...]) -> Tensor:
-        rate = poly_rate(self.base, self.iteration, self.num_steps, self.power)
-        steps = self.iteration.astype(ms.float32) + 1.0
-        power1, power2 = ops.pow(self.beta1, steps), ops.pow(self.beta2, steps)
-        epsilon = self.epsilon * ops.sqrt(1.0 - power2)
-        for i in range(len(self.parameters)):
-            self.update(
-                self.parameters[i],
-                self.first[i],
-                self.second[i],
-                power1,
-                power2,
-                rate,
-                self.beta1,
-                self.beta2,
-                epsilon,
-                gradients[i],
-            )
-        ops.assign_add(self.iteration, Tensor(1, ms.int32))
-        return rate
+        rate = make_rate(learning_rate=learning_rate, power=power, num_steps=num_steps)
+        options = {"betas": betas, "epsilon": epsilon, "weight_decay": 0.0, "prefix": "adam"}
+        super().__init__(parameters, [1.0] * len(parameters), rate=rate, **options)
 
 
 def poly_rate(base: float, iteration: Tensor, num_steps: int, power: float) -> Tensor:
@@ -135,6 +164,7 @@ def make_rate(
 
     ``poly``: base * (1 - i / num_steps) ** power.
     ``poly_early``: the same with i + 1, as when the scheduler is stepped before the optimizer; the last rate is 0.
+    ``warmup_poly``: the same as ``poly``, times a factor that rises in a line from 1e-6 to 1 while i < warmup_steps.
     ``warmup_cosine``: base * (i + 1) / (warmup_steps + 1) while i < warmup_steps, then half a cosine from base to 0.
     ``step``: base, a tenth of it from each of the ``milestones`` on; while i < warmup_steps it rises in a line from
     0.001 * base. In a run shorter than the warm-up, the rise takes the whole run.
@@ -151,6 +181,12 @@ def make_rate(
     def poly_early(iteration: Tensor) -> Tensor:
         return poly_rate(learning_rate, ops.minimum(iteration // constant_for + 1, total), total, power)
 
+    def warmup_poly(iteration: Tensor) -> Tensor:
+        i = iteration // constant_for
+        share = ops.minimum(i.astype(ms.float32) / max(warmup, 1), 1.0) if warmup else 1.0
+        left = (total - i).astype(ms.float32) / total  # more exact near the end than 1 - i / total
+        return learning_rate * ops.pow(left, power) * (WARMUP_START * (1.0 - share) + share)
+
     def warmup_cosine(iteration: Tensor) -> Tensor:
         i = (iteration // constant_for).astype(ms.float32)
         rising = learning_rate / (warmup + 1) * (i + 1.0)
@@ -165,7 +201,8 @@ def make_rate(
             rate = ops.where(i >= milestone // constant_for, rate * 0.1, rate)
         return rate
 
-    return {"poly": poly, "poly_early": poly_early, "warmup_cosine": warmup_cosine, "step": step}[schedule]
+    schedules = (poly, poly_early, warmup_poly, warmup_cosine, step)
+    return {schedule.__name__: schedule for schedule in schedules}[schedule]
 
 
 def make_sgd(
@@ -190,11 +227,11 @@ def make_sgd(
         decay_norms: whether weight decay acts on the norms' gamma and beta too.
         rate: the trunk's learning rate; polynomial decay by the other arguments when nothing is given.
     """
+    parameters, factors = network.trainable_params(), _head_factors(network, heads_factor)
     heads = {id(p) for head in network.fast_parts() for p in head.get_parameters()}
-    parameters = network.trainable_params()
     return SGD(
         parameters,
-        [heads_factor if id(p) in heads else 1.0 for p in parameters],
+        factors,
         [_times_listed(p.name) if groups == "published" and id(p) not in heads else 1 for p in parameters],
         rate=rate or make_rate(learning_rate=learning_rate, num_steps=num_steps, power=power),
         momentum=momentum,
@@ -206,6 +243,26 @@ def make_adam(*networks: nn.Cell, learning_rate: float = 1e-4, power: float = 0.
     """One optimizer for both discriminators. Their parameters must have different names."""
     parameters = [p for network in networks for p in network.trainable_params()]
     return PolyAdam(parameters, learning_rate=learning_rate, power=power, num_steps=num_steps)
+
+
+def make_adamw(
+    network: nn.Cell,
+    *,
+    rate: Rate,
+    betas: tuple[float, float] = (0.9, 0.999),
+    epsilon: float = 1e-8,
+    weight_decay: float = 0.01,
+    heads_factor: float = 10.0,
+) -> AdamW:
+    """DAFormer's optimizer: decay on everything, norms and biases too; trunk x1, heads x ``heads_factor``."""
+    options = {"rate": rate, "betas": betas, "epsilon": epsilon, "weight_decay": weight_decay}
+    return AdamW(network.trainable_params(), _head_factors(network, heads_factor), **options)
+
+
+def _head_factors(network: nn.Cell, factor: float) -> list[float]:
+    """``factor`` for the heads' weights and 1 for the others', in the order of ``trainable_params``."""
+    heads = {id(p) for head in network.fast_parts() for p in head.get_parameters()}
+    return [factor if id(p) in heads else 1.0 for p in network.trainable_params()]
 
 
 def _is_norm(name: str) -> bool:
