@@ -4,8 +4,8 @@ import mindspore as ms
 import numpy as np
 import pytest
 
+from src.backend import convolution
 from src.backend.convolution import Conv2d, MaxPool, convolve_enlarged, use_operators
-from src.models import convolution
 from src.models.layers import resize_to
 from tests.helpers import EITHER
 

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from mindspore import nn
 
 from model_utils.config import load_config
-from src.training.discriminator_health import CHANCE, DiscriminatorWatch, window_of
-from src.training.run import _discriminator_watch
+from model_utils.device_adapter import Device
+from src.backend.step import Run
+from src.training.discriminator_health import CHANCE, DiscriminatorWatch, watch_of, window_of
+from src.training.run import RunKeeper
 
 LN2 = float(np.log(2))
 RNG = np.random.default_rng(0)
@@ -75,9 +78,13 @@ def test_a_short_run_has_no_verdict_and_a_discriminator_without_weight_is_not_wa
 
 
 def test_a_resumed_training_does_not_warn_again(tmp_path):
-    config = load_config(["--num_steps_stop", "1000", "--lambda_adv_target1", "0", "--snapshot_dir", str(tmp_path)])
+    config = load_config(
+        ["--num_steps_stop", "1000", "--lambda_adv_target1", "0", "--eval_every", "0", "--snapshot_dir", str(tmp_path)]
+    )
     rows = [(i, {"d_aux": 0.0, "d_main": 0.0}) for i in range(400)]
-    assert len(_discriminator_watch(config, tmp_path)(rows)) == 1  # D1's loss has no weight
+    assert len(watch_of(config).look(rows)) == 1  # D1's loss has no weight
     lines = ["iteration,d_aux,d_main", *(f"{i},{x['d_aux']},{x['d_main']}" for i, x in rows)]
     (tmp_path / "metrics.csv").write_text("\n".join(lines) + "\n")
-    assert _discriminator_watch(config, tmp_path)([(i + 400, x) for i, x in rows]) == []
+    run = Run({"G": nn.Cell()}, {}, None, watch_of(config))
+    keeper = RunKeeper(config, Device("CPU", 0, 1), run, None, None, {}, None)
+    assert keeper.warnings([(i + 400, x) for i, x in rows]) == []

@@ -12,9 +12,10 @@ from PIL import Image
 from model_utils.errors import UserError
 from src.dataset import image_files
 from src.dataset.label_files import COLOR_VALUES, FIRST_VALUES, ID_VALUES, WIDE_VALUES
-from src.dataset.loader import EvalDataset, create_stream
+from src.dataset.loader import EvalDataset, create_stream, image_loader
 from src.dataset.samples import Sample
 from src.dataset.transforms import load_label, read_bgr
+from src.models import DeepLabMulti
 
 INPUTS = Path(__file__).parent / "inputs"
 AS_IT_IS = np.arange(ID_VALUES).astype(np.uint8)
@@ -48,10 +49,10 @@ def test_hostile_files_are_refused_before_they_are_decoded(name, message):
 def test_training_names_such_a_file_or_skips_it(tmp_path):
     Image.fromarray(picture()).save(tmp_path / "good.png")
     samples = [Sample("a", tmp_path / "good.png", None), Sample("b", INPUTS / "images/huge_header.png", None)]
-    options = {"batches": 4, "with_label": False, "seed": 0}
+    options, loader = {"batches": 4, "seed": 0}, image_loader(DeepLabMulti.PIXELS, (8, 8))
     with pytest.raises(UserError, match=r"huge_header\.png: has 20000x65535"):
-        list(create_stream(samples, (8, 8), 1, **options))
-    stream = create_stream(samples, (8, 8), 1, on_broken="skip", **options)
+        list(create_stream(samples, loader, 1, **options))
+    stream = create_stream(samples, loader, 1, on_broken="skip", **options)
     assert len(list(stream)) == 4 and stream.broken == {samples[1].image}
 
 
@@ -176,9 +177,9 @@ def test_evaluation_can_ask_for_labels_of_the_images_size(tmp_path):
     Image.fromarray(picture()).save(tmp_path / "a.png")
     Image.fromarray(np.zeros((20, 32), np.uint8)).save(tmp_path / "label.png")
     samples = [Sample("a.png", tmp_path / "a.png", tmp_path / "label.png")]
-    assert next(iter(EvalDataset(samples, (8, 8))))[2].shape == (20, 32)
+    assert next(iter(EvalDataset(samples, (8, 8), DeepLabMulti.PIXELS))).label.shape == (20, 32)
     with pytest.raises(UserError, match="is 32x20, but its image is 64x40"):
-        next(iter(EvalDataset(samples, (8, 8), same_size=True)))
+        next(iter(EvalDataset(samples, (8, 8), DeepLabMulti.PIXELS, same_size=True)))
 
 
 IDS = np.random.default_rng(1).integers(0, 20, (30, 40)).astype(np.uint8)

@@ -12,6 +12,7 @@ import preprocess
 from benchmarks import timing
 from model_utils.errors import run
 from model_utils.sizes import parse_size, size_text
+from src.export.description import network_description, write_description
 from tools import convert_om, make_world
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,8 +42,9 @@ def test_export_and_benchmarks_read_width_first():
 
 def test_compilers_get_height_first(tmp_path):
     (tmp_path / "net.onnx").touch()
-    options = argparse.Namespace(model=tmp_path / "net.onnx", soc_version="x", batches=[1], pixels=False, aipp=False)
-    options.size, options.out, options.network = parse_size("96,64"), tmp_path / "om", "icnet"
+    write_description(tmp_path / "net.onnx", network_description("icnet", (512, 1024)))
+    options = argparse.Namespace(model=tmp_path / "net.onnx", soc_version="x", batches=[1], aipp=False)
+    options.size, options.out = parse_size("96,64"), tmp_path / "om"
     assert "--input_shape=image:1,3,64,96" in convert_om.write_commands(options)[0]
 
 

@@ -17,7 +17,7 @@ from src.checkpoint import restored
 from src.methods.losses import domain_loss, segmentation_loss, self_information_view, softmax_view
 from src.models import Discriminator
 from src.models.layers import resize_to
-from src.training.discriminator_health import DISCRIMINATORS, DiscriminatorWatch, window_of
+from src.training.discriminator_health import watch_of
 from src.training.optim import make_adam
 
 VIEWS = {"softmax": softmax_view, "self_information": self_information_view}
@@ -101,6 +101,5 @@ def build(config: Config, generator: nn.Cell, optimizer: nn.Cell, engine: Engine
         lambda_seg=config.lambda_seg,
         lambda_adv=(config.lambda_adv_target1, config.lambda_adv_target2),
     )
-    watched = [name for name, (_, weight) in DISCRIMINATORS.items() if getattr(config, weight)]
-    watch = DiscriminatorWatch(watched, config.gan, window_of(config.num_steps_stop))
-    return Run({"G": generator, "D1": d_aux, "D2": d_main}, {"G": optimizer, "D": optimizer_d}, step, watch)
+    networks, optimizers = {"G": generator, "D1": d_aux, "D2": d_main}, {"G": optimizer, "D": optimizer_d}
+    return Run(networks, optimizers, step, watch_of(config))

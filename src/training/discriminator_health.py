@@ -16,8 +16,12 @@ iterations in the demo's trainings; the shortest window is therefore 100.
 import math
 from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from model_utils.config import Config
 
 CHANCE = {"Vanilla": math.log(2), "LS": 0.25}
 WON, STUCK = 0.05, 0.02  # shares of chance
@@ -42,6 +46,12 @@ class Episode:
 def window_of(stop: int) -> int:
     """Iterations that are looked at together: a tenth of a training of ``stop`` iterations, 100 to 1000."""
     return min(max(stop // 10, SHORTEST), LONGEST)
+
+
+def watch_of(config: "Config") -> "DiscriminatorWatch":
+    """A watch over the discriminators of a configuration whose adversarial loss has a weight."""
+    names = [name for name, (_, weight) in DISCRIMINATORS.items() if getattr(config, weight)]
+    return DiscriminatorWatch(names, config.gan, window_of(config.num_steps_stop))
 
 
 class _Window:
