@@ -32,6 +32,7 @@ from model_utils.field_types import (
     known_in,
 )
 from model_utils.files import write_text
+from model_utils.kept import of_saved
 from model_utils.option_names import OTHER_NAMES, Found, in_own_names
 from model_utils.overlays import combine, find_file, read_file
 from src.methods import ONE_DOMAIN, TWO_DOMAINS
@@ -177,7 +178,7 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
     options = _parse_options(argv)
     names = options.pop("config_path", None)
     given = in_own_names({key: (value, LINE) for key, value in options.items()})
-    files = []
+    files, saved = [], None
     if names is not None:
         files = [names] if Path(names).is_file() else [name.strip() for name in names.split(",")]
         files = [find_file(Path(), name, LINE, "config_path") for name in files]
@@ -185,7 +186,8 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
         weights = find_file(Path(), given[beside][0], LINE, beside)
         saved = (weights if weights.is_dir() else weights.parent) / SAVED_NAME
         files = [saved] if saved.is_file() else []
-    found = {**_defaults(), **combine(files, DEFAULTS), **given}
+    own = combine(files, DEFAULTS)
+    found = {**_defaults(), **(of_saved(own, saved.parent, given) if saved else own), **given}
     where = {_known(key, place): place for key, (_, place) in found.items()}
     try:
         config = READER.validate_python({key: value for key, (value, _) in found.items()})

@@ -244,3 +244,13 @@ def test_names_of_icnets_original():
     config = load_config(words.split())
     assert (config.base_size, config.valid_batch_size, config.is_distributed) == (512, 2, "1")
     assert config.crop_size == (5, 9)
+
+
+def test_data_path_of_the_command_line_wins_over_saved_folders(tmp_path):
+    save_config(load_config(["--data_dir_target", "/old/Cityscapes", "--data_path", "/old"]), tmp_path)
+    weights = ["--restore_from", str(tmp_path / "x.ckpt")]
+    assert load_config(weights, beside="restore_from").data_dir_target == "/old/Cityscapes"
+    config = load_config([*weights, "--data_path", "/new"], beside="restore_from")
+    assert (config.data_path, config.data_dir_target) == ("/new", "")
+    config = load_config([*weights, "--data_path", "/new", "--data_dir_target", "/mine"], beside="restore_from")
+    assert config.data_dir_target == "/mine"

@@ -311,7 +311,15 @@ def test_own_data_from_check_to_prediction(lanes, tmp_path, capsys):
         with Image.open(out / "cityscapes" / f"{number}_color.png") as picture:
             colors |= set(map(tuple, np.asarray(picture).reshape(-1, 3).tolist()))
     assert colors <= {(60, 60, 60), (255, 200, 0)}
-    images = tmp_path / "data/lanes/images/val"
+    # The run folder goes elsewhere, the description is gone, and the data lies in another place.
+    (tmp_path / "lanes.yaml").unlink()
+    (tmp_path / "data").rename(tmp_path / "moved")
+    run = run.rename(tmp_path / "given_away")
+    printed = call(
+        "eval_adv.py", "--restore_from", run / "GTA5_2.ckpt", "--data_path", tmp_path / "moved", "--result_dir", out
+    )
+    assert f"data: lanes in {tmp_path}/moved/lanes, val" in printed and "===>lane:" in printed
+    images = tmp_path / "moved/lanes/images/val"
     call("predict.py", images, "--restore_from", run / "GTA5_2.ckpt", "--result_dir", tmp_path / "predicted")
     for number in range(3):
         ours = np.asarray(Image.open(tmp_path / f"predicted/train_ids/{number}.png"))

@@ -49,6 +49,10 @@ class Data:
         self.source = self._domain(source, config.data_dir, "data_dir")
         self.target = self._domain(target, config.data_dir_target, "data_dir_target")
 
+    def __str__(self) -> str:
+        domains = {"source": self.source, "target": self.target} if self.has_source else {"target": self.target}
+        return ", ".join(f"{name} {one.description.name} in {one.root}" for name, one in domains.items())
+
     def _domain(self, description: Description, folder: str, key: str) -> Domain:
         root = Path(folder or Path(self._config.data_path) / description.folder)
         return Domain(description, root, key, self.classes.names)

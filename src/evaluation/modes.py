@@ -37,6 +37,7 @@ def score(config: Config, device: Device) -> None:
     recipe.check_evaluation(config, device)
     if device.ranks > 1 and config.boundary_width:
         raise UserError("boundary_width: needs all images in one process; use one device")
+    print(f"data: {data.target.description.name} in {data.target.root}, {config.eval_set}", flush=True)
     network, classes = _network(config), data.classes
     dataset = eval_dataset(config, data.evaluated, network)
     numbers = range(device.rank, len(dataset), device.ranks)

@@ -6,6 +6,7 @@ from model_utils.config import Config, save_config
 from model_utils.device_adapter import Device, describe
 from model_utils.errors import UserError
 from model_utils.files import read_json, write_json
+from model_utils.kept import keep_descriptions
 from model_utils.snapshot_names import best_of, remove_old, weights_of
 from src.backend.precision import set_precision
 from src.backend.step import Run
@@ -43,6 +44,7 @@ def run_training(config: Config, device: Device) -> None:
     log.say(describe(device, config.mode, precision))
     if device.target == "CPU" and config.amp_level != "O0":
         log.say("amp_level: a CPU only imitates float16; --amp_level O0 is quicker and more exact here")
+    log.say(f"data: {data}")
     log.say(f"run folder {folder}" + (f", resumed from {resumed_from}" if resumed_from else ""))
 
     best = _best_so_far(resumed_from, start, state)
@@ -147,6 +149,7 @@ def _open_log(config: Config, device: Device, folder: Path, start: int) -> RunLo
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_config(config, folder)
+        keep_descriptions(config, folder)
     except OSError as error:
         raise UserError(f"snapshot_dir: cannot write to {folder} ({error.strerror}); give another folder") from error
     labelled = config.batch_size * config.iter_size * device.ranks

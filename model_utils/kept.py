@@ -1,0 +1,36 @@
+"""A run folder keeps what its model needs to be used elsewhere: the descriptions of its data sets."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model_utils.files import write_bytes
+from model_utils.option_names import Found
+
+if TYPE_CHECKING:
+    from model_utils.config import Config
+
+DESCRIPTIONS = "descriptions"  # RUN/descriptions/KEY/NAME.yaml; a description's name is its file's
+KEYS = ("source_dataset", "target_dataset")
+
+
+def keep_descriptions(config: "Config", folder: Path) -> None:
+    """Copies the user's own descriptions into the run folder, so that classes, colours and layout go with the model."""
+    for key in KEYS:
+        path = Path(getattr(config, key))
+        if path.suffix in (".yaml", ".yml") and path.is_file():
+            write_bytes(folder / DESCRIPTIONS / key / path.name, path.read_bytes())
+
+
+def of_saved(found: Found, folder: Path, given: Found) -> Found:
+    """What the configuration saved in a run folder says, for whoever uses its model now.
+
+    Descriptions are the kept ones. Where ``data_path`` is given on the command line, the saved folders of single data
+    sets, which would win over it, are forgotten.
+    """
+    for key in KEYS:
+        if key in found and key not in given:
+            kept = folder / DESCRIPTIONS / key / Path(str(found[key][0])).name
+            found[key] = (str(kept), found[key][1]) if kept.is_file() else found[key]
+    if "data_path" in given:
+        found = {key: value for key, value in found.items() if key not in ("data_dir", "data_dir_target")}
+    return found
