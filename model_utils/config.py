@@ -60,6 +60,11 @@ class Config:
     lambda_adv_target2: Weight
     lambda_ent_target1: Weight
     lambda_ent_target2: Weight
+    teacher_alpha: Share
+    pseudo_threshold: Share
+    jitter_strength: Annotated[Weight, Field(le=0.5)]
+    masked_block: Whole
+    masked_share: Share
     label_resize: Choice[Literal["nearest", "original"]]
 
     source_dataset: FileName
@@ -77,6 +82,8 @@ class Config:
     labelled_domain: Choice[Literal["source", "target"]]
     augmentation: Choice[Literal["none", "icnet"]]
     fda_beta: Annotated[Weight, Field(lt=0.5)]
+    random_crop: SizeOrNone
+    random_flip: bool
     base_size: Count
     crop_size: Crop
     input_size: PixelSize

@@ -36,16 +36,21 @@ class Loader:
     names: tuple[str, ...]
 
 
-def image_loader(pixels: Pixels, size: Size) -> Loader:
-    """(image (3, *size) float32,), resized."""
-    return Loader(lambda sample, rng: (pixels.prepare(read_bgr(sample.image), size),), ("image",))
+def image_loader(pixels: Pixels, size: Size, *, augment: Augment | None = None) -> Loader:
+    """(image (3, *size) float32,), resized, or of the size that ``augment`` gives it."""
+
+    def load(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray]:
+        image = read_bgr(sample.image)
+        return (pixels.normalize(augment(image, None, rng)[0]) if augment else pixels.prepare(image, size),)
+
+    return Loader(load, ("image",))
 
 
 def pair_loader(pixels: Pixels, size: Size, *, augment: Augment | None = None, same_size: bool = True) -> Loader:
     """(image (3, *size) float32, label (*size) int32).
 
     Args:
-        augment: changes images and labels and brings them to ``size``; without it they are resized.
+        augment: changes images and labels and brings them to their size; without it they are resized.
         same_size: a label file must have its image's size.
     """
 
@@ -55,6 +60,7 @@ def pair_loader(pixels: Pixels, size: Size, *, augment: Augment | None = None, s
         label = load_label(sample.label, None if augment else size, sample.table, image_size=expected)
         if augment:
             image, label = augment(image, label, rng)
+            return pixels.normalize(image), label.astype(np.int32)
         return pixels.prepare(image, size), label.astype(np.int32)
 
     return Loader(load, ("image", "label"))

@@ -9,16 +9,27 @@ norm's running statistics are updated each time; the teacher's own are updated b
 Sources: Tranheden et al., DACS (WACV 2021); Hoyer et al., DAFormer (CVPR 2022) and MIC (CVPR 2023).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import mindspore as ms
+import numpy as np
 from mindspore import Tensor, nn, ops
 
+from model_utils.config import Config
+from model_utils.device_adapter import Device
+from model_utils.errors import UserError
 from src.backend.gradient import add
-from src.backend.step import Engine, Step
+from src.backend.precision import set_precision
+from src.backend.step import Engine, Run, Step
+from src.backend.sync_norm import synchronise_norms
+from src.dataset.class_mix import Mixing, draw, generators, mix_batch
 from src.methods.losses import segmentation_loss
 from src.methods.self_training import (
+    TeacherUpdate,
     all_mean_loss,
     feature_loss,
+    make_teacher,
     mixed_label,
     mixed_weight,
     pseudo_labels,
@@ -26,6 +37,7 @@ from src.methods.self_training import (
     thing_cells,
 )
 from src.models.layers import resize_to
+from src.training.build import make_network
 
 THRESHOLD = 0.968
 
@@ -126,3 +138,67 @@ def with_features(network: nn.Cell) -> Callable[[Tensor], tuple[Tensor, Tensor, 
         return network.layer5(conv4), network.layer6(conv5), conv5
 
     return run
+
+
+def build(config: Config, network: nn.Cell, optimizer: nn.Cell, engine: Engine) -> Run:
+    """The student with its teacher, which a snapshot holds as the network ``teacher``."""
+    teacher = set_precision(make_teacher(make_network(config), network), config.amp_level)
+    if config.sync_bn and engine.ranks > 1:
+        synchronise_norms(teacher, engine.ranks, ms.get_context("device_target"))
+    update_teacher = TeacherUpdate(teacher, network, alpha=config.teacher_alpha)
+    step = make_step(
+        network,
+        optimizer,
+        engine,
+        teacher=teacher,
+        update_teacher=update_teacher,
+        lambda_seg=config.lambda_seg,
+        threshold=config.pseudo_threshold,
+        masked=config.masked_block > 0,
+    )
+    return Run({"G": network, "teacher": teacher}, {"G": optimizer, "teacher": update_teacher}, step)
+
+
+def batches(config: Config, device: Device, stream: Iterator, start: int) -> "MixedStream":
+    """(image_s, label_s, image_t) batches with the mixed and masked images of the step."""
+    sizes = {config.random_crop} if all(config.random_crop) else {config.input_size, config.input_size_target}
+    if len(sizes) > 1:
+        raise UserError("random_crop: DACS mixes images of one size; give e.g. --random_crop 512,512")
+    mixing = Mixing(strength=config.jitter_strength, block=config.masked_block, hidden=config.masked_share)
+    return MixedStream(stream, mixing, config.random_seed + 2, start, device.rank, device.ranks)
+
+
+class MixedStream:
+    """Adds ``mix_batch``'s arrays to the batches of two domains; batch ``number`` is the next one.
+
+    They are functions of (seed, number), so that a run goes on anywhere, and made while the last batch is in use.
+    """
+
+    def __init__(self, stream: Iterator, mixing: Mixing, seed: int, number: int, rank: int, ranks: int):
+        self._stream, self._mixing, self._number = stream, mixing, number
+        self._place = {"rank": rank, "ranks": ranks}
+        self._seed, self._pool = seed, ThreadPoolExecutor(1)
+        self._ahead = self._pool.submit(self._make)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        return self
+
+    def __next__(self) -> tuple[Tensor, ...]:
+        batch = self._ahead.result()
+        self._ahead = self._pool.submit(self._make)
+        return batch
+
+    def _make(self) -> tuple[Tensor, ...]:
+        batch = next(self._stream)
+        image_s, label_s, image_t = (tensor.asnumpy() for tensor in batch)
+        of_batch, of_images = generators(self._seed, self._number, len(label_s), **self._place)
+        self._number += 1
+        draws = draw(label_s, of_batch, of_images, self._mixing)
+        mixed = mix_batch(image_s, label_s, image_t, draws, self._mixing)
+        return (*batch, *(Tensor(array.astype(np.float32)) for array in mixed))
+
+    def close(self) -> None:
+        """Ends the workers; what was made ahead is dropped."""
+        self._ahead.exception()
+        self._pool.shutdown()
+        self._stream.close()

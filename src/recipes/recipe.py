@@ -6,14 +6,34 @@ from mindspore import nn
 
 from model_utils.config import Config
 from model_utils.device_adapter import Device
+from model_utils.errors import UserError
+from model_utils.sizes import Size, size_text
 from src.backend.step import Engine, Step
+from src.dataset.augment_crop import crop_and_flip
 from src.dataset.augment_icnet import augment
 from src.dataset.domains import Data
 from src.dataset.fda import make_fda
-from src.dataset.loader import Loader, pair_loader
+from src.dataset.loader import Augment, Loader, pair_loader
 from src.dataset.pixels import Pixels
 from src.dataset.samples import Sample
 from src.methods.supervised import make_step, two_head_objective
+
+
+def crop_of(config: Config, pixels: Pixels, size: Size) -> Augment | None:
+    """Random crops and flips of images that are resized to ``size``, as configured; None without."""
+    crop = config.random_crop if all(config.random_crop) else size
+    if crop == size and not config.random_flip:
+        return None
+    if any(n > m for n, m in zip(crop, size, strict=True)):
+        raise UserError(f"random_crop: {size_text(crop)} is larger than the input size {size_text(size)}; crop less")
+    return partial(crop_and_flip, size=size, crop=crop, flip=config.random_flip, how=pixels.resize)
+
+
+def one_after_the_other(first: Augment, second: Augment | None) -> Augment:
+    """Both, with the same random numbers running on."""
+    if second is None:
+        return first
+    return lambda image, label, rng: second(*first(image, label, rng), rng)
 
 
 class Recipe:
@@ -40,8 +60,10 @@ class Recipe:
         if config.augmentation == "icnet" and not config.two_domains:
             size = config.crop_size
             change = partial(augment, base_size=config.base_size, crop_size=config.crop_size)
-        elif config.fda_beta and data.has_source and not data.are_pseudo_labels:
-            change = make_fda(data.unlabelled, size, config.fda_beta)
+        else:
+            change = crop_of(config, pixels, size)
+            if config.fda_beta and data.has_source and not data.are_pseudo_labels:
+                change = one_after_the_other(make_fda(data.unlabelled, size, config.fda_beta), change)
         return pair_loader(pixels, size, augment=change, same_size=not data.are_pseudo_labels)
 
     def check_evaluation(self, config: Config, device: Device) -> None:

@@ -1,7 +1,6 @@
 """From a Config to what is trained: the network, its optimizer, the engine and the method's step."""
 
 import math
-from importlib import import_module
 
 import mindspore as ms
 import psutil
@@ -16,7 +15,7 @@ from src.backend.step import Engine, Run
 from src.backend.sync_norm import synchronise_norms
 from src.checkpoint import restored
 from src.dataset.domains import Data
-from src.methods import ONE_DOMAIN, TWO_DOMAINS
+from src.methods import method_of
 from src.models import NETWORKS
 from src.models.network import Network
 from src.recipes import recipe_of
@@ -30,11 +29,16 @@ COMPILED_BYTES, COMPILED_BYTES_PER_PIXEL = 2.6e9, 7.2e3
 
 def build_network(config: Config) -> Network:
     """The network with the initial weights of ``random_seed``, in float32; see ``share_blocks`` for its blocks."""
-    ms.set_seed(config.random_seed)
-    options = {key: getattr(config, key) for key in ("depths", "width", *recipe_of(config).OPTIONS)}
-    network = NETWORKS[config.network](config.num_classes, **options)
+    network = make_network(config)
     one_size = not config.two_domains or config.input_size == config.input_size_target
     return share_blocks(network) if one_size and network.ONE_SIZE else network
+
+
+def make_network(config: Config) -> Network:
+    """The same with blocks of its own, for a second network of a run."""
+    ms.set_seed(config.random_seed)
+    options = {key: getattr(config, key) for key in ("depths", "width", *recipe_of(config).OPTIONS)}
+    return NETWORKS[config.network](config.num_classes, **options)
 
 
 def build_run(config: Config, device: Device, data: Data) -> Run:
@@ -51,8 +55,7 @@ def build_run(config: Config, device: Device, data: Data) -> Run:
         ranks=device.ranks,
         clip_norm=config.clip_norm,
     )
-    method = import_module({**ONE_DOMAIN, **TWO_DOMAINS}[config.method])
-    run = method.build(config, network, _make_optimizer(config, device, data, network), engine)
+    run = method_of(config.method).build(config, network, _make_optimizer(config, device, data, network), engine)
     if loss_scale is not None:
         run.optimizers["loss_scale"] = loss_scale
     return run

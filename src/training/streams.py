@@ -11,14 +11,17 @@ from model_utils.config import Config
 from model_utils.device_adapter import Device
 from src.dataset.domains import Data
 from src.dataset.loader import Stream, create_stream, image_loader
+from src.methods import method_of
 from src.models import NETWORKS
 from src.recipes import recipe_of
+from src.recipes.recipe import crop_of
 
 
 def open_stream(config: Config, device: Device, data: Data, start: int) -> "Stream | DomainStream":
     """Endless batches for the step of ``method``; ``start`` batches are behind us.
 
-    One domain: what the recipe's loader makes of a labelled sample. Two: (image_s, label_s, image_t).
+    One domain: what the recipe's loader makes of a labelled sample. Two: (image_s, label_s, image_t), and what the
+    method's ``batches`` adds.
     """
     recipe, pixels = recipe_of(config), NETWORKS[config.network].PIXELS
     stream = partial(
@@ -36,8 +39,10 @@ def open_stream(config: Config, device: Device, data: Data, start: int) -> "Stre
     if not config.two_domains:
         return labelled
     # Another seed: the two domains must not be shuffled alike.
-    loader = image_loader(pixels, config.input_size_target)
-    return DomainStream(labelled, stream(data.unlabelled, loader, seed=config.random_seed + 1))
+    loader = image_loader(pixels, config.input_size_target, augment=crop_of(config, pixels, config.input_size_target))
+    both = DomainStream(labelled, stream(data.unlabelled, loader, seed=config.random_seed + 1))
+    method = method_of(config.method)
+    return method.batches(config, device, both, start) if hasattr(method, "batches") else both
 
 
 class DomainStream:
