@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Shows everything without a data set: sets up, makes a two-domain world, trains the source-only baseline, AdvNet, ADVENT
-# and IntraDA on it, evaluates them on the target domain and writes output/demo/report.html and summary.json.
+# Shows everything without a data set: sets up, makes a two-domain world, trains the source-only baseline, the control
+# (batch norm statistics of both domains, nothing learnt from the target), AdvNet, ADVENT, DACS and IntraDA on it,
+# evaluates each on the target domain, with its own statistics and with those of the target's training images, and
+# writes output/demo/report.html and summary.json.
 # usage: bash scripts/demo.sh [SEED]
 set -euo pipefail
 seed=${1:-0}
@@ -12,7 +14,7 @@ cd "$project"
 started=$SECONDS
 out=output/demo
 world=$out/world_$seed
-runs=(source_only advnet advent intrada)
+runs=(source_only statistics_only advnet advent dacs intrada)
 python -m tools.make_world "$world" --seed "$seed" --source_size 383,210 --target_size 512,256 \
   --source_images 200 --train_images 160 --val_images 40
 # Fresh folders, so that the demo can be repeated.
@@ -32,16 +34,23 @@ echo "== training the common start: 800 iterations on the source =="
 python train_src.py --config_path configs/demo.yaml --method supervised "${options[@]}" --num_steps 1000 \
   --num_steps_stop 800 --save_pred_every 800 --eval_every 0 --snapshot_dir $out/start
 train source_only train_src.py demo --method supervised
+train statistics_only train_adv.py demo --method statistics_only
 train advnet train_adv.py demo
 train advent train_adv.py demo --view self_information
+train dacs train_adv.py demo_dacs
 echo "== ranking the target's training images =="
 python eval_adv.py --eval_mode rank --restore_from "$(newest advent)" "${options[@]}" --result_dir $out/ranking
 train intrada train_adv.py demo_intrada
 pages=()
 for name in "${runs[@]}"; do
-  python eval_adv.py --restore_from "$(newest "$name")" --data_path "$world" --device CPU --result_dir $out/$name/result
-  pages+=("$name=$out/$name")
+  weights=$(newest "$name")
+  python eval_adv.py --restore_from "$weights" --data_path "$world" --device CPU --result_dir $out/$name/result
+  python -m tools.reestimate_statistics --restore_from "$weights" --data_path "$world" --device CPU --ranking_dir ""
+  python eval_adv.py --restore_from "${weights%.ckpt}_target_statistics.ckpt" --data_path "$world" --device CPU \
+    --result_dir $out/$name/result_target_statistics --max_pictures 0
+  pages+=("$name=$out/$name" "${name}_target_statistics=$out/$name/result_target_statistics")
 done
-python -m tools.report "${pages[@]}" --output $out --title "Demo: source-only, AdvNet, ADVENT and IntraDA" \
+python -m tools.report "${pages[@]}" --output $out --title "Demo: what adapts, and by how much over its control" \
+  --control statistics_only \
   --note "A small generator on generated scenes, seed $seed, last snapshots; nothing here can be compared with numbers on GTA5 and Cityscapes."
 echo "report: $project/$out/report.html ($((SECONDS - started)) s)"

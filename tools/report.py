@@ -30,12 +30,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, help="default: the folder of one run, report/ of several")
     parser.add_argument("--title", default="", help="default: the runs' titles")
     parser.add_argument("--note", default="", help="a sentence below the title")
+    parser.add_argument("--control", default="", metavar="TITLE", help="the run over which gains are given")
     options = parser.parse_args(argv)
     named = [_named(text) for text in options.runs]
     titles = [title if [t for t, _ in named].count(title) == 1 else str(folder) for title, folder in named]
     runs = [read_run(title, folder) for title, (_, folder) in zip(titles, named, strict=True)]
     output = options.output or (runs[0].folder if len(runs) == 1 else Path("report"))
-    summary = write_report(output, options.title or ", ".join(titles), runs, options.note)
+    summary = write_report(output, options.title or ", ".join(titles), runs, options.note, control=options.control)
     for name, value in summary.items():
         print(f"{name}: mIoU {value:.2f}")
     print(f"written to {output / 'report.html'}")

@@ -18,11 +18,14 @@ from src.report.run_folder import Evaluation, RunFolder, largest_confusions, wat
 from src.training.discriminator_health import DISCRIMINATORS, MEANING, DiscriminatorWatch, warning
 
 
-def write_report(output: Path, title: str, runs: list[RunFolder], note: str = "", pictures: int = 6) -> dict:
+def write_report(
+    output: Path, title: str, runs: list[RunFolder], note: str = "", pictures: int = 6, control: str = ""
+) -> dict:
     """Writes ``output/report.html`` and ``output/summary.json``; returns mIoU in percent by the evaluated runs' titles.
 
     Args:
         pictures: how many scenes are shown.
+        control: title of the run over which gains are given, see ``_gains``.
     """
     evaluated = {one.title: one.evaluation for one in runs if one.evaluation}
     sections: list[Section] = [("Overview", _overview(runs))]
@@ -35,6 +38,8 @@ def write_report(output: Path, title: str, runs: list[RunFolder], note: str = ""
             of = f": {one.title}" if len(runs) > 1 else ""
             sections += [(f"Training{of}", _training(one, work)), (f"Snapshots{of}", _snapshots(one, work))]
             sections += [(f"Ranking{of}", _ranking(one))]
+    if control:
+        sections.insert(1, (f"Gains over {control}", _gains(evaluated, control)))
     summary = {name: round(evaluation.result["miou"], 2) for name, evaluation in evaluated.items()}
     write_text(output / "report.html", page(title, note, [section for section in sections if section[1]]))
     write_json(output / "summary.json", summary)
@@ -53,6 +58,28 @@ def _overview(runs: list[RunFolder]) -> list[Part]:
         rows = [(key, *(str(config.get(key, "–")) or "–" for config in configs)) for key in keys]
         parts += [("h3", "Keys that differ", ""), ("table", ["", *titles], rows)] if keys else []
     return parts
+
+
+OTHER_STATISTICS = "_target_statistics"  # end of the titles of evaluations with re-estimated statistics
+
+
+def _gains(evaluated: dict[str, Evaluation], control: str) -> list[Part]:
+    """mIoU of every run and its distance from the control's, each time under equal batch norm statistics."""
+    scores = {title: evaluation.result["miou"] for title, evaluation in evaluated.items()}
+    ends = [end for end in ("", OTHER_STATISTICS) if f"{control}{end}" in scores]
+    rows = []
+    for title in scores:
+        if title.endswith(OTHER_STATISTICS):
+            continue
+        cells = [title]
+        for end in ends:
+            value = scores.get(f"{title}{end}")
+            known = value is not None
+            cells += [f"{value:.2f}" if known else "–", f"{value - scores[f'{control}{end}']:+.2f}" if known else "–"]
+        rows.append(tuple(cells))
+    heads = {"": "own statistics", OTHER_STATISTICS: "statistics of target images"}
+    names = [name for end in ends for name in (f"mIoU, {heads[end]}", "over the control")]
+    return [("table", ["", *names], rows)]
 
 
 def _facts(one: RunFolder) -> dict[str, str]:
