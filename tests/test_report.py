@@ -11,7 +11,7 @@ from PIL import Image
 from model_utils.errors import UserError
 from src.evaluation.metrics import Confusion, read_curve, write_scores
 from src.report import html
-from src.report.run_folder import largest_confusions, read_run, watch_of
+from src.report.run_folder import Evaluation, largest_confusions, read_run, watch_of
 from tools.report import main
 
 NAMES = ["road", "car", "sky"]
@@ -162,3 +162,19 @@ def test_every_text_is_escaped():
     text = html.page(evil, evil, [(evil, parts)])
     assert text.count("&lt;script&gt;&#34;&#39;&amp;") == 14 and "<script" not in text
     assert '<p class="bad">&lt;script' in text and 'src="data:image/png;base64,AA=="' in text
+
+
+def test_gains_are_given_over_the_control_under_equal_statistics():
+    from src.report.sections import _gains
+
+    scores = {"source_only": 14.0, "control": 20.0, "advnet": 20.5}
+    scores |= {
+        "source_only_target_statistics": 19.0,
+        "control_target_statistics": 19.5,
+        "advnet_target_statistics": 22.0,
+    }
+    evaluated = {title: Evaluation(Path(title), {"miou": value}, None) for title, value in scores.items()}
+    ((kind, head, rows),) = _gains(evaluated, "control")
+    assert kind == "table" and len(head) == 5
+    assert rows[0] == ("source_only", "14.00", "-6.00", "19.00", "-0.50")
+    assert rows[2] == ("advnet", "20.50", "+0.50", "22.00", "+2.50")

@@ -25,8 +25,12 @@ def write_report(
 
     Args:
         pictures: how many scenes are shown.
-        control: title of the run over which gains are given, see ``_gains``.
+        control: title of the run over which gains are given; evaluations of other runs' weights with re-estimated
+            statistics are called TITLE_target_statistics.
     """
+    scores = {one.title: one.evaluation for one in runs if one.evaluation}
+    if control:  # the others' place is in the table of gains
+        runs = [one for one in runs if not one.title.endswith(OTHER_STATISTICS)]
     evaluated = {one.title: one.evaluation for one in runs if one.evaluation}
     sections: list[Section] = [("Overview", _overview(runs))]
     with tempfile.TemporaryDirectory() as name:
@@ -39,8 +43,8 @@ def write_report(
             sections += [(f"Training{of}", _training(one, work)), (f"Snapshots{of}", _snapshots(one, work))]
             sections += [(f"Ranking{of}", _ranking(one))]
     if control:
-        sections.insert(1, (f"Gains over {control}", _gains(evaluated, control)))
-    summary = {name: round(evaluation.result["miou"], 2) for name, evaluation in evaluated.items()}
+        sections.insert(1, (f"Gains over {control}", _gains(scores, control)))
+    summary = {name: round(evaluation.result["miou"], 2) for name, evaluation in scores.items()}
     write_text(output / "report.html", page(title, note, [section for section in sections if section[1]]))
     write_json(output / "summary.json", summary)
     return summary
