@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from model_utils.errors import run
+from model_utils.errors import UserError, run
 from src.report.run_folder import read_run
 from src.report.sections import write_report
 
@@ -34,6 +34,8 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     named = [_named(text) for text in options.runs]
     titles = [title if [t for t, _ in named].count(title) == 1 else str(folder) for title, folder in named]
+    if options.control and options.control not in titles:
+        raise UserError(f"control: '{options.control}' is none of the runs ({', '.join(titles)})")
     runs = [read_run(title, folder) for title, (_, folder) in zip(titles, named, strict=True)]
     output = options.output or (runs[0].folder if len(runs) == 1 else Path("report"))
     summary = write_report(output, options.title or ", ".join(titles), runs, options.note, control=options.control)
