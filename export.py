@@ -35,7 +35,7 @@ def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     add("--batch_size", type=batch, default=1, metavar="N|dynamic", help="1 to 64, or dynamic (default 1)")
     add("--size", type=parse_size, metavar="W,H", help="of the input, e.g. 1024,512; default: input_size_target")
     add("--head", help="only this output, e.g. main; default: all")
-    add("--upsample", action="store_true", help="enlarge the logits to the configuration's output_size in the graph")
+    add("--upsample", action="store_true", help="upsample the logits to the configuration's output_size in the graph")
     add("--argmax", action="store_true", help="trainIds (int32) instead of logits")
     add("--normalize_in_graph", action="store_true", help="input (N, H, W, 3) uint8 RGB; no mean on the device's side")
     add("--enc_key_file", type=Path, help="encrypt the MINDIR with the 16, 24 or 32 bytes of this file")
@@ -63,7 +63,7 @@ def export_checkpoint(config: Config, options: argparse.Namespace, size: Size) -
     cell = DeployNet(
         network,
         head=options.head,
-        enlarge_to=config.output_size if options.upsample else None,
+        upsample_to=config.output_size if options.upsample else None,
         argmax=options.argmax,
         normalize=options.normalize_in_graph,
     )

@@ -82,7 +82,7 @@ def make_step(generator, d_aux, d_main, size_s, size_t):
     optimizers_d = [torch.optim.Adam(d.parameters(), lr=1e-4, betas=(0.9, 0.99)) for d in (d_aux, d_main)]
     pairs = ((d_aux, 0.0002), (d_main, 0.001))
 
-    def enlarge(logits, size):
+    def upsample(logits, size):
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=True)
 
     def judge(score, target: float):
@@ -93,10 +93,10 @@ def make_step(generator, d_aux, d_main, size_s, size_t):
             optimizer.zero_grad()
         for d, _ in pairs:
             d.requires_grad_(False)
-        source = [enlarge(logits, size_s) for logits in generator(image_s)]
+        source = [upsample(logits, size_s) for logits in generator(image_s)]
         seg = [F.cross_entropy(logits, label_s, ignore_index=255) for logits in source]
         (seg[1] + 0.1 * seg[0]).backward()
-        target = [enlarge(logits, size_t) for logits in generator(image_t)]
+        target = [upsample(logits, size_t) for logits in generator(image_t)]
         adv = [judge(d(F.softmax(logits, 1)), 0.0) for (d, _), logits in zip(pairs, target, strict=True)]
         sum(weight * loss for (_, weight), loss in zip(pairs, adv, strict=True)).backward()
         halves = []

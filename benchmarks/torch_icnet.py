@@ -11,7 +11,7 @@ def conv_norm(inputs: int, outputs: int, kernel: int, stride: int = 1, dilation:
     return [nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=False), nn.BatchNorm2d(outputs)]
 
 
-def enlarge(x, size):
+def upsample(x, size):
     return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
 
 
@@ -46,7 +46,7 @@ class Fusion(nn.Module):
         self.conv_low_cls = nn.Conv2d(128, classes, 1, bias=False)
 
     def forward(self, low, high):
-        low = self.conv_low(enlarge(low, high.shape[-2:]))
+        low = self.conv_low(upsample(low, high.shape[-2:]))
         return F.relu(low + self.conv_high(high)), self.conv_low_cls(low)
 
 
@@ -62,13 +62,13 @@ class ICNet(nn.Module):
     def forward(self, x):
         height, width = x.shape[-2:]
         sub1 = self.conv_sub1(x)
-        sub2 = self.pretrained(enlarge(x, (height // 2, width // 2)))[0]
-        sub4 = self.pretrained(enlarge(x, (height // 4, width // 4)))[1]
-        pooled = [enlarge(F.adaptive_avg_pool2d(sub4, bins), sub4.shape[-2:]) for bins in (1, 2, 3, 6)]
+        sub2 = self.pretrained(upsample(x, (height // 2, width // 2)))[0]
+        sub4 = self.pretrained(upsample(x, (height // 4, width // 4)))[1]
+        pooled = [upsample(F.adaptive_avg_pool2d(sub4, bins), sub4.shape[-2:]) for bins in (1, 2, 3, 6)]
         fused, logits16 = self.cff_24(sub4 + sum(pooled), sub2)
         fused, logits8 = self.cff_12(fused, sub1)
-        logits4 = self.conv_cls(enlarge(fused, tuple(2 * n for n in fused.shape[-2:])))
-        return enlarge(logits4, tuple(4 * n for n in logits4.shape[-2:])), logits4, logits8, logits16
+        logits4 = self.conv_cls(upsample(fused, tuple(2 * n for n in fused.shape[-2:])))
+        return upsample(logits4, tuple(4 * n for n in logits4.shape[-2:])), logits4, logits8, logits16
 
 
 def make_step(network: nn.Module):

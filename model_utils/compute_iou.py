@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--save_to", type=Path, help="folder for result.json, .csv and .txt")
     options = parser.parse_args(argv)
     confusion, scored = score_folder(
-        options.gt_dir, options.pred_dir, guesses_are=options.pred_ids, allow_missing=options.allow_missing
+        options.gt_dir, options.pred_dir, predictions_are=options.pred_ids, allow_missing=options.allow_missing
     )
     print(f"Num classes {confusion.classes}, {scored} images")
     print(format_table(confusion, CLASS_NAMES))

@@ -73,7 +73,7 @@ def write_models(root: Path) -> Path:
     _, network = lively_checkpoint(root, [*TINY, "--data_path", str(root / "world")])
     export_onnx(DeployNet(network), root / "tiny.onnx", batch=None, size=(48, 64))
     (root / "tiny.om").write_bytes((root / "tiny.onnx").read_bytes())
-    whole = DeployNet(network, head="main", enlarge_to=(96, 128), argmax=True, normalize=True)
+    whole = DeployNet(network, head="main", upsample_to=(96, 128), argmax=True, normalize=True)
     export_onnx(whole, root / "labels.onnx", batch=1, size=(48, 64))
     description = network_description("deeplab_multi", (48, 64))
     write_description(root / "tiny.onnx", description)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from src.backend import convolution
-from src.backend.convolution import Conv2d, MaxPool, convolve_enlarged, use_operators
+from src.backend.convolution import Conv2d, MaxPool, convolve_upsampled, use_operators
 from src.models.layers import resize_to
 from tests.helpers import EITHER
 
@@ -49,8 +49,8 @@ def test_result_and_gradients_are_the_operators(monkeypatch, compiled, channels,
         def run(x, gradient=gradient):
             return gradient(x)
 
-        (_, y), (slope_x, slopes) = (ms.jit(run) if compiled else run)(x)
-        results.append([value.asnumpy() for value in (y, slope_x, *slopes)])
+        (_, y), (gradient_x, slopes) = (ms.jit(run) if compiled else run)(x)
+        results.append([value.asnumpy() for value in (y, gradient_x, *slopes)])
     for ours, operators in zip(*results, strict=True):
         np.testing.assert_allclose(ours, operators, rtol=1e-4, atol=1e-4 * np.abs(operators).max())
 
@@ -58,7 +58,7 @@ def test_result_and_gradients_are_the_operators(monkeypatch, compiled, channels,
 @EITHER
 def test_convolving_before_enlarging_is_convolving_after_it(compiled):
     def cheap(x, weight):
-        return convolve_enlarged(x, weight, (9, 13), 2)
+        return convolve_upsampled(x, weight, (9, 13), 2)
 
     def plain(x, weight):
         return ms.ops.conv2d(resize_to(x, (9, 13)), weight, pad_mode="pad", padding=2, dilation=2)

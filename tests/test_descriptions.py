@@ -304,8 +304,8 @@ def test_own_data_from_check_to_prediction(lanes, tmp_path, capsys):
     assert result["colors"] == {"background": [60, 60, 60], "lane": [255, 200, 0]}
     colors = set()
     for number, (height, width) in enumerate([(40, 64), (48, 50), (30, 90)]):
-        with Image.open(out / "cityscapes" / f"{number}.png") as guess:
-            assert guess.size == (width, height) and set(np.unique(np.asarray(guess)).tolist()) <= {0, 1}
+        with Image.open(out / "cityscapes" / f"{number}.png") as prediction:
+            assert prediction.size == (width, height) and set(np.unique(np.asarray(prediction)).tolist()) <= {0, 1}
         with Image.open(out / "labels" / f"{number}.png") as label:
             assert set(np.unique(np.asarray(label)).tolist()) == {0, 1}
         with Image.open(out / "cityscapes" / f"{number}_color.png") as picture:

@@ -46,29 +46,31 @@ def test_nothing_seen_is_nan():
 def folders(tmp_path) -> tuple[Path, Path]:
     """Random labels and predictions, both as label ids."""
     rng = np.random.default_rng(0)
-    labels, guesses = tmp_path / "gtFine" / "frankfurt", tmp_path / "results"
+    labels, predictions = tmp_path / "gtFine" / "frankfurt", tmp_path / "results"
     labels.mkdir(parents=True)
-    guesses.mkdir()
+    predictions.mkdir()
     for number in range(3):
         base = f"frankfurt_{number:06d}_000019"
         label = rng.integers(0, 34, (20, 30)).astype(np.uint8)
-        guess = np.where(rng.random((20, 30)) < 0.6, label, rng.choice(LABEL_ID, (20, 30)))
-        guess = np.where(np.isin(guess, LABEL_ID), guess, 7).astype(np.uint8)
+        prediction = np.where(rng.random((20, 30)) < 0.6, label, rng.choice(LABEL_ID, (20, 30)))
+        prediction = np.where(np.isin(prediction, LABEL_ID), prediction, 7).astype(np.uint8)
         Image.fromarray(label).save(labels / f"{base}_gtFine_labelIds.png")
-        Image.fromarray(guess).save(guesses / f"{base}_leftImg8bit.png")
-    return labels.parent, guesses
+        Image.fromarray(prediction).save(predictions / f"{base}_leftImg8bit.png")
+    return labels.parent, predictions
 
 
 def test_equals_cityscapesscripts(folders, tmp_path, capsys):
-    labels, guesses = folders
-    main([str(labels), str(guesses), "--pred_ids", "labelId", "--save_to", str(tmp_path / "scores")])
+    labels, predictions = folders
+    main([str(labels), str(predictions), "--pred_ids", "labelId", "--save_to", str(tmp_path / "scores")])
     own = json.loads((tmp_path / "scores" / "result.json").read_text(encoding="utf-8"))
     args = official.args
     args.evalInstLevelScore, args.JSONOutput, args.quiet = False, False, True
-    pairs = [(path, guesses / f"{path.name.partition('_gtFine')[0]}_leftImg8bit.png") for path in labels.rglob("*.png")]
+    pairs = [
+        (path, predictions / f"{path.name.partition('_gtFine')[0]}_leftImg8bit.png") for path in labels.rglob("*.png")
+    ]
     result = official.evaluateImgLists([str(g) for _, g in pairs], [str(p) for p, _ in pairs], args)
     theirs = [result["classScores"][label.name] for label in (k for k in official_labels if not k.ignoreInEval)]
-    confusion, scored = score_folder(labels, guesses, guesses_are="labelId")
+    confusion, scored = score_folder(labels, predictions, predictions_are="labelId")
     assert scored == 3
     assert confusion.iou().tolist() == theirs
     assert confusion.mean_iou() == pytest.approx(result["averageScoreClasses"], rel=1e-15)
@@ -77,19 +79,19 @@ def test_equals_cityscapesscripts(folders, tmp_path, capsys):
 
 
 def test_missing_predictions_are_listed_or_allowed(folders):
-    labels, guesses = folders
-    next(iter(guesses.iterdir())).unlink()
+    labels, predictions = folders
+    next(iter(predictions.iterdir())).unlink()
     with pytest.raises(UserError, match="1 of 3 predictions are missing"):
-        main([str(labels), str(guesses), "--pred_ids", "labelId"])
-    main([str(labels), str(guesses), "--pred_ids", "labelId", "--allow_missing"])
+        main([str(labels), str(predictions), "--pred_ids", "labelId"])
+    main([str(labels), str(predictions), "--pred_ids", "labelId", "--allow_missing"])
 
 
 def test_a_prediction_of_another_size_is_named(folders):
-    labels, guesses = folders
-    path = sorted(guesses.iterdir())[1]
+    labels, predictions = folders
+    path = sorted(predictions.iterdir())[1]
     Image.fromarray(np.full((5, 5), 7, np.uint8)).save(path)
     with pytest.raises(UserError, match=path.name):
-        main([str(labels), str(guesses), "--pred_ids", "labelId"])
+        main([str(labels), str(predictions), "--pred_ids", "labelId"])
 
 
 def test_running_mean_averages_the_scores_after_every_batch():

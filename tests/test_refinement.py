@@ -35,11 +35,11 @@ def test_bands_of_known_width():
 
 def test_score_of_the_band_is_iou_of_its_pixels():
     label = np.repeat([[0] * 10 + [1] * 10], 4, 0).astype(np.uint8)
-    guess = label.copy()
-    guess[:, 10:12] = 0  # the boundary is two pixels off
-    guess[0, 19] = 0  # far away: not in the band
+    prediction = label.copy()
+    prediction[:, 10:12] = 0  # the boundary is two pixels off
+    prediction[0, 19] = 0  # far away: not in the band
     score = BoundaryScore(2, 4)
-    score.add(label, guess)
+    score.add(label, prediction)
     np.testing.assert_allclose(score.confusion.iou(), [16 / 24, 8 / 16])
 
 

@@ -32,13 +32,13 @@ def write_training(folder: Path, d_main: float = 0.4, rows: int = 150) -> Path:
     return folder
 
 
-def write_evaluation(folder: Path, guess: np.ndarray, image: Path) -> Path:
+def write_evaluation(folder: Path, prediction: np.ndarray, image: Path) -> Path:
     for part in ("labels", "cityscapes"):
         (folder / part).mkdir(parents=True)
     Image.fromarray(LABEL).save(folder / "labels" / "c_a.png")
-    Image.fromarray(guess).save(folder / "cityscapes" / "c_a.png")
+    Image.fromarray(prediction).save(folder / "cityscapes" / "c_a.png")
     confusion = Confusion(len(NAMES))
-    confusion.add(LABEL, guess)
+    confusion.add(LABEL, prediction)
     extra = {"checkpoint": "x/GTA5_150.ckpt", "mean_entropy": 0.1, "images": [{"name": "c/a.png", "image": str(image)}]}
     write_scores(folder, confusion, NAMES, extra)
     return folder

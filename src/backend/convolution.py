@@ -11,7 +11,7 @@ LARGEST = 1e8  # bytes of columns that are made at once
 class Conv2d(nn.Conv2d):
     """Convolution that keeps the size (at stride 1) and computes in ``compute_type``; its weights stay float32.
 
-    On a CPU it is a matrix product (``ColumnProduct``, ``convolve_enlarged``): MindSpore's own operator is hundreds of
+    On a CPU it is a matrix product (``ColumnProduct``, ``convolve_upsampled``): MindSpore's own operator is hundreds of
     times slower with AVX-512, and keeps more memory in training. Everywhere else, and after ``use_operators``, it is
     that operator.
     """
@@ -47,7 +47,7 @@ class Conv2d(nn.Conv2d):
         if self.is_operator:
             return self.conv2d(x, weight)
         if self.by_taps:
-            return ops.cast(convolve_enlarged(x, weight, x.shape[-2:], self.dilation[0]), self.compute_type)
+            return ops.cast(convolve_upsampled(x, weight, x.shape[-2:], self.dilation[0]), self.compute_type)
         return in_parts(self.by_columns, x, weight)
 
 
@@ -102,7 +102,7 @@ class ColumnProduct(nn.Cell):
         self.columns_of = array_ops.Im2Col(kernel, stride, dilation, padding)
         self.image_of = array_ops.Col2Im(kernel, dilation, padding, stride)
         self.product = nn_ops.Conv2D(out_channels, 1)
-        self.product_slope = nn_ops.Conv2DBackpropInput(out_channels, 1)
+        self.product_gradient = nn_ops.Conv2DBackpropInput(out_channels, 1)
         self.times_transposed = ops.BatchMatMul(transpose_b=True)
 
     def construct(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -115,20 +115,22 @@ class ColumnProduct(nn.Cell):
         size = ((height - lost - 1) // stride + 1, (width - lost - 1) // stride + 1)
         return self.columns_of(x).reshape((count, channels * kernel * kernel, *size))
 
-    def bprop(self, x: Tensor, weight: Tensor, _: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    def bprop(self, x: Tensor, weight: Tensor, _: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Derivatives by x (N, C, H, W) and weight (O, C, k, k) from that by the result."""
         (count, channels, height, width), (outputs, _, kernel, _) = x.shape, weight.shape
-        # When the slope has come, not before: neither columns nor a reshaped copy of the weights are kept until then.
-        x, weight = ops.depend(x, slope), ops.depend(weight, slope)
+        # When the gradient is there, not before: neither columns nor a reshaped copy of the weights wait for it.
+        x, weight = ops.depend(x, gradient), ops.depend(weight, gradient)
         columns = self.columns(x)
         taps = columns.shape[1]
-        slope_weight = self.times_transposed(slope.reshape((count, outputs, -1)), columns.reshape((count, taps, -1)))
+        gradient_weight = self.times_transposed(
+            gradient.reshape((count, outputs, -1)), columns.reshape((count, taps, -1))
+        )
         if count > 1:
-            slope_weight = slope_weight.sum(axis=0)
-        slope = ops.depend(slope, slope_weight)  # both kinds of columns need not be there at once
-        slope_columns = self.product_slope(slope, weight.reshape((outputs, taps, 1, 1)), columns.shape)
-        slope_columns = slope_columns.reshape((count, channels, kernel * kernel, -1))
-        return self.image_of(slope_columns, as_tensor((height, width))), slope_weight.reshape(weight.shape)
+            gradient_weight = gradient_weight.sum(axis=0)
+        gradient = ops.depend(gradient, gradient_weight)  # both kinds of columns need not be there at once
+        gradient_columns = self.product_gradient(gradient, weight.reshape((outputs, taps, 1, 1)), columns.shape)
+        gradient_columns = gradient_columns.reshape((count, channels, kernel * kernel, -1))
+        return self.image_of(gradient_columns, as_tensor((height, width))), gradient_weight.reshape(weight.shape)
 
 
 def in_parts(convolution: ColumnProduct, x: Tensor, weight: Tensor) -> Tensor:
@@ -157,33 +159,33 @@ def as_tensor(size: tuple[int, int]) -> Tensor:
     return Tensor(size, ms.int32)
 
 
-def convolve_enlarged(x: Tensor, weight: Tensor, size: tuple[int, int], dilation: int) -> Tensor:
+def convolve_upsampled(x: Tensor, weight: Tensor, size: tuple[int, int], dilation: int) -> Tensor:
     """A padded 3x3 convolution of ``resize_to(x, size)``, computed at the small size with a quarter of the arithmetic.
 
     A resize mixes pixels and a 1x1 convolution mixes channels, so they commute: the nine taps are 1x1 convolutions of
-    the small map. To enlarge them, shift each to its place and sum them up takes one matrix product per axis.
+    the small map. To upsample them, shift each to its place and sum them up takes one matrix product per axis.
 
-    x (N, C, h, w), weight (O, C, 3, 3) of x's type -> (N, O, *size), enlarged in float32.
+    x (N, C, h, w), weight (O, C, 3, 3) of x's type -> (N, O, *size), upsampled in float32.
     """
     (count, channels, height, width), out_channels = x.shape, weight.shape[0]
     taps = ops.conv2d(x, weight.transpose(2, 3, 0, 1).reshape((9 * out_channels, channels, 1, 1))).astype(ms.float32)
     taps = taps.reshape((count, 3, 3, out_channels, height, width))
     taps = taps.transpose(0, 1, 3, 4, 2, 5).reshape((-1, 3 * width))  # the taps of a row side by side
-    rows = ops.matmul(taps, enlarging_taps(width, size[1], dilation).T)
+    rows = ops.matmul(taps, upsampling_taps(width, size[1], dilation).T)
     rows = rows.reshape((count, 3, out_channels, height, size[1])).transpose(0, 2, 1, 3, 4)
-    return ops.matmul(enlarging_taps(height, size[0], dilation), rows.reshape((count, out_channels, -1, size[1])))
+    return ops.matmul(upsampling_taps(height, size[0], dilation), rows.reshape((count, out_channels, -1, size[1])))
 
 
 @ops.constexpr
-def enlarging_taps(length: int, new_length: int, dilation: int) -> Tensor:
-    """(new_length, 3 * length): what each of three taps adds to a pixel of the enlarged axis; nothing from outside."""
-    enlarge = enlarging_matrix(length, new_length)
-    padded = np.pad(enlarge, ((dilation, dilation), (0, 0)))
+def upsampling_taps(length: int, new_length: int, dilation: int) -> Tensor:
+    """(new_length, 3 * length): what each of three taps adds to a pixel of the upsampled axis; nothing from outside."""
+    upsample = upsampling_matrix(length, new_length)
+    padded = np.pad(upsample, ((dilation, dilation), (0, 0)))
     taps = [padded[dilation * tap : dilation * tap + new_length] for tap in range(3)]
     return Tensor(np.concatenate(taps, axis=1).astype(np.float32))
 
 
-def enlarging_matrix(length: int, new_length: int) -> np.ndarray:
+def upsampling_matrix(length: int, new_length: int) -> np.ndarray:
     """(new_length, length): the share of every old pixel in every new one, bilinear with aligned corners."""
     place = np.arange(new_length)[:, None] * (max(length - 1, 0) / max(new_length - 1, 1))
     return np.maximum(0, 1 - np.abs(place - np.arange(length)))

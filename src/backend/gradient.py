@@ -53,14 +53,14 @@ class InPieces:
         front = _inputs(self._front, image)
         back = _inputs(self._back, front[-1])
         aux, main = self._aux.cell(front[-1]), self._main.cell(back[-1])
-        results, (slope_aux, slope_main) = self._loss(aux, main, *rest)
+        results, (gradient_aux, gradient_main) = self._loss(aux, main, *rest)
         found: dict[str, Tensor] = {}
-        slope = self._main.pull_back(back.pop(), slope_main, found)
+        gradient = self._main.pull_back(back.pop(), gradient_main, found)
         for piece in reversed(self._back):
-            slope = piece.pull_back(back.pop(), slope, found)
-        slope = slope + self._aux.pull_back(front.pop(), slope_aux, found)
+            gradient = piece.pull_back(back.pop(), gradient, found)
+        gradient = gradient + self._aux.pull_back(front.pop(), gradient_aux, found)
         for piece in reversed(self._front):
-            slope = piece.pull_back(front.pop(), slope, found)
+            gradient = piece.pull_back(front.pop(), gradient, found)
         return results, tuple(found[parameter.name] for parameter in self._parameters)
 
 
@@ -79,22 +79,22 @@ class _Piece:
         norms = [c for _, c in cell.cells_and_names() if isinstance(c, nn.BatchNorm2d)]
         self._statistics = [p for norm in norms for p in (norm.moving_mean, norm.moving_variance)]
 
-        def product(x: Tensor, slope: Tensor):  # its derivative by x is what the chain rule asks for
-            return (cell(x).astype(ms.float32) * slope).sum()
+        def product(x: Tensor, gradient: Tensor):  # its derivative by x is what the chain rule asks for
+            return (cell(x).astype(ms.float32) * gradient).sum()
 
         self._gradient = ms.grad(product, 0, self._weights)
 
-    def pull_back(self, x: Tensor, slope: Tensor, found: dict[str, Tensor]) -> Tensor:
+    def pull_back(self, x: Tensor, gradient: Tensor, found: dict[str, Tensor]) -> Tensor:
         """Derivative by the output -> derivative by the input; the weights' are added to ``found``.
 
         Running statistics have seen this input on the way forward already and are put back.
         """
         before = [parameter.value().copy() for parameter in self._statistics]
-        slope_x, slopes = self._gradient(x, slope)
+        gradient_x, gradients = self._gradient(x, gradient)
         for parameter, value in zip(self._statistics, before, strict=True):
             parameter.set_data(value)
-        found.update({weight.name: value for weight, value in zip(self._weights, slopes, strict=True)})
-        return slope_x
+        found.update({weight.name: value for weight, value in zip(self._weights, gradients, strict=True)})
+        return gradient_x
 
 
 def clip_by_norm(gradients: tuple[Tensor, ...], limit: float) -> tuple[Tensor, ...]:

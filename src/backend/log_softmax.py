@@ -14,10 +14,10 @@ class LogSoftmax(nn.Cell):
     def construct(self, logits: Tensor) -> Tensor:
         return ops.log_softmax(logits, axis=1)
 
-    def bprop(self, logits: Tensor, log_p: Tensor, slope: Tensor) -> tuple[Tensor]:
+    def bprop(self, logits: Tensor, log_p: Tensor, gradient: Tensor) -> tuple[Tensor]:
         """Derivative by the logits."""
-        total = slope.sum(axis=1, keepdims=True)
-        return (slope - ops.exp(log_p) * spread(total, logits.shape[1]),)
+        total = gradient.sum(axis=1, keepdims=True)
+        return (gradient - ops.exp(log_p) * spread(total, logits.shape[1]),)
 
 
 _log_softmax = LogSoftmax()

@@ -30,6 +30,6 @@ class BoundaryScore:
     def __init__(self, classes: int, width: int):
         self.width, self.confusion = width, Confusion(classes)
 
-    def add(self, label: np.ndarray, guess: np.ndarray) -> None:
-        """label, guess (H, W) trainIds."""
-        self.confusion.add(np.where(boundary_band(label, self.width), label, IGNORE), guess)
+    def add(self, label: np.ndarray, prediction: np.ndarray) -> None:
+        """label, prediction (H, W) trainIds."""
+        self.confusion.add(np.where(boundary_band(label, self.width), label, IGNORE), prediction)

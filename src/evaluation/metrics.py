@@ -20,18 +20,20 @@ class Confusion:
         self.counts = np.zeros((classes, classes), np.int64)
         self.outside = np.zeros(classes, np.int64)  # pixels of a class predicted as none of the classes
 
-    def add(self, label: np.ndarray, guess: np.ndarray) -> None:
-        """label, guess (H, W) trainIds; pixels whose label is no class do not count.
+    def add(self, label: np.ndarray, prediction: np.ndarray) -> None:
+        """label, prediction (H, W) trainIds; pixels whose label is no class do not count.
 
         Raises:
             UserError: the shapes differ.
         """
-        if label.shape != guess.shape:
-            raise UserError(f"a prediction of size {guess.shape} cannot be scored against a label of {label.shape}")
+        if label.shape != prediction.shape:
+            raise UserError(
+                f"a prediction of size {prediction.shape} cannot be scored against a label of {label.shape}"
+            )
         seen = label < self.classes
-        label, guess = label[seen].astype(np.int64), guess[seen].astype(np.int64)
-        inside = guess < self.classes
-        pairs = label[inside] * self.classes + guess[inside]
+        label, prediction = label[seen].astype(np.int64), prediction[seen].astype(np.int64)
+        inside = prediction < self.classes
+        pairs = label[inside] * self.classes + prediction[inside]
         self.counts += np.bincount(pairs, minlength=self.classes**2).reshape(self.classes, -1)
         self.outside += np.bincount(label[~inside], minlength=self.classes)
 

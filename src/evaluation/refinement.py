@@ -39,8 +39,8 @@ class RefinementReport:
             return
         coarse, first, second = prediction.details
         if self._band is not None and item.label is not None:
-            enlarged = resize_to(ms.Tensor(coarse[None]), self._output_size, PointRend.ALIGNED_CORNERS)
-            train_ids = ops.argmax(enlarged, 1).asnumpy()[0].astype(np.uint8)
+            upsampled = resize_to(ms.Tensor(coarse[None]), self._output_size, PointRend.ALIGNED_CORNERS)
+            train_ids = ops.argmax(upsampled, 1).asnumpy()[0].astype(np.uint8)
             self._whole.add(item.label, train_ids)
             self._band.add(item.label, train_ids)
         if number < self._pictures:

@@ -153,16 +153,16 @@ def evaluate(
 
 def score_folder(
     label_folder: Path,
-    guess_folder: Path,
+    prediction_folder: Path,
     *,
     classes: int = 19,
-    guesses_are: str = "trainId",
+    predictions_are: str = "trainId",
     allow_missing: bool = False,
 ) -> tuple[Confusion, int]:
     """Scores saved predictions against ``*_gtFine_labelIds.png`` (or ``_labelTrainIds.png``) files.
 
     A label ``city_x_y_gtFine_labelIds.png`` goes with ``city_x_y_leftImg8bit.png`` or ``city_x_y.png`` anywhere below
-    ``guess_folder``. Returns the counts and the number of scored images.
+    ``prediction_folder``. Returns the counts and the number of scored images.
 
     Raises:
         UserError: no labels, missing or damaged predictions, other sizes.
@@ -170,23 +170,23 @@ def score_folder(
     labels = sorted(label_folder.rglob("*_gtFine_labelIds.png")) or sorted(label_folder.rglob("*_labelTrainIds.png"))
     if not labels:
         raise UserError(f"{label_folder}: holds no *_gtFine_labelIds.png; give the folder of the labels first")
-    guesses = {path.name: path for path in sorted(guess_folder.rglob("*.png"))}
+    predictions = {path.name: path for path in sorted(prediction_folder.rglob("*.png"))}
     confusion, missing, scored = Confusion(classes), [], 0
     for path in labels:
         base = path.name.partition("_gtFine_")[0]
-        found = guesses.get(base + IMAGE_END) or guesses.get(f"{base}.png") or guesses.get(path.name)
+        found = predictions.get(base + IMAGE_END) or predictions.get(f"{base}.png") or predictions.get(path.name)
         if found is None:
             missing.append(base)
             continue
         label = load_label(path, table=TRAIN_ID if path.name.endswith("labelIds.png") else AS_IT_IS)
-        guess = load_label(found, table=AS_IT_IS if guesses_are == "trainId" else TRAIN_ID)
-        if label.shape != guess.shape:
-            raise UserError(f"{found}: is {guess.shape[::-1]}, but its label {path} is {label.shape[::-1]} (W, H)")
-        confusion.add(label, guess)
+        prediction = load_label(found, table=AS_IT_IS if predictions_are == "trainId" else TRAIN_ID)
+        if label.shape != prediction.shape:
+            raise UserError(f"{found}: is {prediction.shape[::-1]}, but its label {path} is {label.shape[::-1]} (W, H)")
+        confusion.add(label, prediction)
         scored += 1
     if missing and (not allow_missing or not scored):
         raise UserError(
-            f"{guess_folder}: {len(missing)} of {len(labels)} predictions are missing ({', '.join(missing[:3])}, ...); "
-            "add them, or score the others with --allow_missing"
+            f"{prediction_folder}: {len(missing)} of {len(labels)} predictions are missing "
+            f"({', '.join(missing[:3])}, ...); add them, or score the others with --allow_missing"
         )
     return confusion, scored

@@ -19,7 +19,7 @@ class DeployNet(nn.Cell):
     """A network with the steps around it that the device takes over; it changes the network, see ``use_operators``.
 
     Input ``image``: (N, 3, H, W) float32 as in training or, with ``normalize``, the decoded pixels themselves:
-    (N, H, W, 3) uint8 RGB. Output: raw logits of all heads, or of ``head`` alone; with ``enlarge_to`` at that size;
+    (N, H, W, 3) uint8 RGB. Output: raw logits of all heads, or of ``head`` alone; with ``upsample_to`` at that size;
     with ``argmax`` the trainIds (N, h, w) int32 in their place.
     """
 
@@ -28,14 +28,14 @@ class DeployNet(nn.Cell):
         network: Network,
         *,
         head: str | None = None,
-        enlarge_to: Size | None = None,
+        upsample_to: Size | None = None,
         argmax: bool = False,
         normalize: bool = False,
     ):
         super().__init__()
         self.network = use_operators(network)
         self.heads = range(len(network.OUTPUTS)) if head is None else [network.OUTPUTS.index(head)]
-        self.enlarge_to, self.argmax, self.normalize = enlarge_to, argmax, normalize
+        self.upsample_to, self.argmax, self.normalize = upsample_to, argmax, normalize
         pixels = network.PIXELS
         # The primitive itself: ops.interpolate fixes the batch.
         self.resize = ops.ResizeBilinearV2(network.ALIGNED_CORNERS, not network.ALIGNED_CORNERS)
@@ -55,8 +55,8 @@ class DeployNet(nn.Cell):
         results = ()
         for index in self.heads:
             output = outputs[index]
-            if self.enlarge_to is not None:
-                output = self.resize(output, self.enlarge_to)
+            if self.upsample_to is not None:
+                output = self.resize(output, self.upsample_to)
             if self.argmax:
                 output = self.label(output)
             results = (*results, output)

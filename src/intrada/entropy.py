@@ -15,7 +15,7 @@ class EntropyScore(nn.Cell):
     """Logits of the main head -> what the ranking needs of an image.
 
     Args:
-        size: (height, width) the logits (N, C, h, w) are enlarged to.
+        size: (height, width) the logits (N, C, h, w) are upsampled to.
 
     Returns from ``construct``:
         entropy (N,) float32: normalised entropy, mean over pixels and classes (1/C of the entropy loss).

@@ -72,7 +72,7 @@ def resize_label(label: Tensor, size: tuple[int, int], how: str = "nearest") -> 
     """(N, H, W) -> (N, *size) int32.
 
     ``nearest`` takes every pixel from the place it covers. ``original`` is what ICNet-pytorch does: trainIds are
-    enlarged as numbers, bilinear with aligned corners and ignored pixels as -1, and then cut off towards zero. Borders
+    upsampled as numbers, bilinear with aligned corners and ignored pixels as -1, and then cut off towards zero. Borders
     get classes in between, and borders of ignored areas become road; it is there to repeat published runs.
     """
     height, width = label.shape[-2:]

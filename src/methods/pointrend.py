@@ -4,7 +4,7 @@ from mindspore import Tensor, nn
 
 from src.backend.step import Engine, Step
 from src.methods.losses import segmentation_loss
-from src.models.pointrend import enlarge
+from src.models.pointrend import upsample
 from src.models.points import sample_labels
 
 NAMES = ("seg_coarse", "seg_points")
@@ -19,7 +19,7 @@ def pointrend_losses(network: nn.Cell, image: Tensor, label: Tensor, draws: Tens
     coarse, at_points, points = network.training_points(image, draws)
     point_labels = sample_labels(label, points)
     return (
-        segmentation_loss(enlarge(coarse, 4), label),
+        segmentation_loss(upsample(coarse, 4), label),
         segmentation_loss(at_points.expand_dims(3), point_labels.expand_dims(2)),
     )
 

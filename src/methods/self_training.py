@@ -62,9 +62,9 @@ class FeatureDistance(nn.Cell):
     def construct(self, features: Tensor, others: Tensor) -> Tensor:
         return ops.sqrt(ops.square(features - others).sum(axis=1))
 
-    def bprop(self, features: Tensor, others: Tensor, distance: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    def bprop(self, features: Tensor, others: Tensor, distance: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Derivatives by both."""
-        share = ops.where(distance > 0, slope / ops.maximum(distance, 1e-30), ops.zeros_like(slope))
+        share = ops.where(distance > 0, gradient / ops.maximum(distance, 1e-30), ops.zeros_like(gradient))
         gradient = (features - others) * spread(share.expand_dims(1), features.shape[1])
         return gradient, -gradient
 

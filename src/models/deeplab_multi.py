@@ -43,7 +43,7 @@ class DeepLabMulti(Network):
     """Image (N, 3, H, W), BGR minus mean -> raw logits ``(aux, main)``, each (N, num_classes, h, w).
 
     h = 65 for H = 512, w = 129 for W = 1024 (1/8, rounded up twice by the stem). aux reads stage 3 (conv4), main
-    stage 4 (conv5). Predictions are the argmax of main, enlarged with aligned corners.
+    stage 4 (conv5). Predictions are the argmax of main, upsampled with aligned corners.
 
     Source: AdaptSegNet, deeplab_multi; Chen et al., DeepLab (TPAMI 2017).
 

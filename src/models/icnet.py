@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.backend.convolution import convolve_enlarged, enlarging_matrix
+from src.backend.convolution import convolve_upsampled, upsampling_matrix
 from src.dataset.pixels import Pixels
 from src.models.layers import BatchNorm, plain_conv, resize_to
 from src.models.network import Network
@@ -90,7 +90,7 @@ class ConvNormReLU(nn.Cell):
 class Fusion(nn.Cell):
     """Cascade feature fusion (section 3.3): (low, high) -> (fused map, auxiliary logits), both of high's size.
 
-    low is enlarged and then convolved, which ``convolve_enlarged`` does in another order.
+    low is upsampled and then convolved, which ``convolve_upsampled`` does in another order.
     """
 
     def __init__(self, low_channels: int, high_channels: int, channels: int, num_classes: int):
@@ -102,8 +102,8 @@ class Fusion(nn.Cell):
     def construct(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         conv, norm = self.conv_low
         kind = conv.compute_type
-        enlarged = convolve_enlarged(low.astype(kind), conv.weight.astype(kind), high.shape[-2:], dilation=2)
-        low = norm(enlarged)
+        upsampled = convolve_upsampled(low.astype(kind), conv.weight.astype(kind), high.shape[-2:], dilation=2)
+        low = norm(upsampled)
         return ops.relu(low + self.conv_high(high)), self.conv_low_cls(low).astype(ms.float32)
 
 
@@ -126,14 +126,14 @@ class Head(nn.Cell):
 
 
 def pyramid_pooling(x: Tensor) -> Tensor:
-    """The map plus its means over 1, 2 x 2, 3 x 3 and 6 x 6 windows, enlarged again; float32, no parameters.
+    """The map plus its means over 1, 2 x 2, 3 x 3 and 6 x 6 windows, upsampled again; float32, no parameters.
 
-    Means and enlargement are linear and alike for every channel: two matrix products, by way of all 50 windows.
+    Means and upsampling are linear and alike for every channel: two matrix products, by way of all 50 windows.
     """
     n, channels, height, width = x.shape
     pixels = x.astype(ms.float32).reshape((n * channels, height * width))
     means = ops.matmul(pixels, averaging_windows(height, width))
-    return (pixels + ops.matmul(means, enlarging_windows(height, width))).reshape(x.shape)
+    return (pixels + ops.matmul(means, upsampling_windows(height, width))).reshape(x.shape)
 
 
 @ops.constexpr
@@ -144,9 +144,9 @@ def averaging_windows(height: int, width: int) -> Tensor:
 
 
 @ops.constexpr
-def enlarging_windows(height: int, width: int) -> Tensor:
-    """(50, height * width): a row adds its window to all pixels, enlarged with the others of its kind."""
-    windows = [np.kron(enlarging_matrix(bins, height), enlarging_matrix(bins, width)).T for bins in BINS]
+def upsampling_windows(height: int, width: int) -> Tensor:
+    """(50, height * width): a row adds its window to all pixels, upsampled with the others of its kind."""
+    windows = [np.kron(upsampling_matrix(bins, height), upsampling_matrix(bins, width)).T for bins in BINS]
     return Tensor(np.concatenate(windows).astype(np.float32))
 
 

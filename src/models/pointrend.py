@@ -33,10 +33,10 @@ class ConvGroupNorm(Conv2d):
 
 
 class Twice(nn.Cell):
-    """Bilinear enlargement by 2."""
+    """Bilinear upsampling by 2."""
 
     def construct(self, x: Tensor) -> Tensor:
-        return enlarge(x, 2)
+        return upsample(x, 2)
 
 
 class CoarseHead(nn.Cell):
@@ -45,9 +45,9 @@ class CoarseHead(nn.Cell):
     def __init__(self, in_channels: int, channels: int, num_classes: int):
         super().__init__()
         self.p2 = nn.SequentialCell(ConvGroupNorm(in_channels, channels))
-        self.p3 = _enlarging(in_channels, channels, 1)
-        self.p4 = _enlarging(in_channels, channels, 2)
-        self.p5 = _enlarging(in_channels, channels, 3)
+        self.p3 = _upsampling(in_channels, channels, 1)
+        self.p4 = _upsampling(in_channels, channels, 2)
+        self.p5 = _upsampling(in_channels, channels, 3)
         self.predictor = ConvBias(channels, num_classes, 1, weight_init=HE_FAN_OUT)
 
     def construct(self, p2: Tensor, p3: Tensor, p4: Tensor, p5: Tensor) -> Tensor:
@@ -141,7 +141,7 @@ class PointRend(Network):
     def detailed(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Fine logits; then, of the same pass, the coarse logits at the image's size and the pixels refined twice."""
         coarse, fine, first, second = self.refined(image)
-        return fine, cut(enlarge(coarse, 4), image.shape[-2:]), first, second
+        return fine, crop_to(upsample(coarse, 4), image.shape[-2:]), first, second
 
     def refined(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Coarse and fine logits, and the pixels (N, P) that were predicted again: at half and at full size.
@@ -152,7 +152,7 @@ class PointRend(Network):
         coarse, features = self._coarse(image)
         half, first = self._refine(coarse, coarse, features)
         full, second = self._refine(half, coarse, features)
-        return coarse, cut(full, (height, width)), first, second
+        return coarse, crop_to(full, (height, width)), first, second
 
     def training_points(self, image: Tensor, draws: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Coarse logits, logits (N, num_classes, P) at P = train_points points, and the points (N, P, 2).
@@ -172,7 +172,7 @@ class PointRend(Network):
 
     def _refine(self, logits: Tensor, coarse: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """Twice the size, with the least certain pixels predicted anew."""
-        logits = enlarge(logits, 2)
+        logits = upsample(logits, 2)
         n, classes, height, width = logits.shape
         index, points = uncertain_pixels(logits, self.points)
         where = index.expand_dims(1).broadcast_to((n, classes, index.shape[1]))
@@ -185,17 +185,17 @@ class PointRend(Network):
         return logits.astype(ms.float32)
 
 
-def enlarge(x: Tensor, factor: int) -> Tensor:
+def upsample(x: Tensor, factor: int) -> Tensor:
     """Bilinear without aligned corners, (N, C, h, w) -> (N, C, factor * h, factor * w)."""
     return resize_to(x, (x.shape[2] * factor, x.shape[3] * factor), aligned=False)
 
 
-def cut(x: Tensor, size: tuple[int, int]) -> Tensor:
+def crop_to(x: Tensor, size: tuple[int, int]) -> Tensor:
     """The upper left part; without a slice, which is slow on CPU, where that is all."""
     return x if x.shape[-2:] == size else x[:, :, : size[0], : size[1]]
 
 
-def _enlarging(in_channels: int, channels: int, units: int) -> nn.SequentialCell:
+def _upsampling(in_channels: int, channels: int, units: int) -> nn.SequentialCell:
     cells = []
     for unit in range(units):
         cells += [ConvGroupNorm(channels if unit else in_channels, channels), Twice()]

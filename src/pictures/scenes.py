@@ -36,11 +36,11 @@ def heat_map(values: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(bgr[:, :, ::-1]))
 
 
-def save_prediction(folder: Path, name: str, guess: np.ndarray, classes: Classes = CITYSCAPES) -> None:
+def save_prediction(folder: Path, name: str, prediction: np.ndarray, classes: Classes = CITYSCAPES) -> None:
     """``NAME.png`` with trainIds (mode L) and ``NAME_color.png``, as AdaptSegNet names them."""
     stem = Path(name).stem
-    save_image(Image.fromarray(guess), folder / f"{stem}.png")
-    save_image(Image.fromarray(classes.colorize(guess)), folder / f"{stem}_color.png")
+    save_image(Image.fromarray(prediction), folder / f"{stem}.png")
+    save_image(Image.fromarray(classes.colorize(prediction)), folder / f"{stem}_color.png")
 
 
 def side_by_side(

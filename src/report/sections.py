@@ -137,7 +137,9 @@ def _confusions(evaluated: dict[str, Evaluation], work: Path) -> list[Part]:
             continue
         names = list(one.iou)
         plot_confusion(one.counts, names, work / "confusion.png")
-        rows = [(label, guess, f"{share:.1f} %") for label, guess, share in largest_confusions(one.counts, names)]
+        rows = [
+            (label, prediction, f"{share:.1f} %") for label, prediction, share in largest_confusions(one.counts, names)
+        ]
         parts += [("h3", title, ""), chart(work / "confusion.png")]
         if rows:
             note = "The confusions with the most pixels; shares are of the label's pixels."
@@ -154,11 +156,11 @@ def _scenes(evaluated: dict[str, Evaluation], count: int) -> list[Part]:
     for name in [name for name in lists[0] if all(name in others for others in lists)][:count]:
         file, panels = flat_name(name), {}
         for title, one in evaluated.items():
-            label, guess = one.folder / "labels" / file, one.folder / "cityscapes" / file
+            label, prediction = one.folder / "labels" / file, one.folder / "cityscapes" / file
             if label.is_file() and "label" not in panels:
                 panels = {"label": _train_ids(label), **panels}
-            if guess.is_file():
-                panels[title] = _train_ids(guess)
+            if prediction.is_file():
+                panels[title] = _train_ids(prediction)
         try:
             image = np.ascontiguousarray(read_bgr(Path(lists[0][name]))[:, :, ::-1])
         except UserError:  # the data set has moved: the report does without it

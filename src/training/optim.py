@@ -22,8 +22,8 @@ def _update_one(update, momentum, rate, repeat, decay, factor, repeats, weight, 
     """One tensor's step number ``repeat`` of this iteration, if it has that many."""
     if repeat >= repeats:
         return True
-    slope = mint.add(gradient, weight, alpha=decay)  # one pass, no product in between
-    return ops.depend(True, update(weight, velocity, rate * factor, slope, momentum))
+    decayed = mint.add(gradient, weight, alpha=decay)  # one pass, no product in between
+    return ops.depend(True, update(weight, velocity, rate * factor, decayed, momentum))
 
 
 class SGD(nn.Cell):
