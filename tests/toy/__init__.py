@@ -1,0 +1,1 @@
+"""A method and a network as docs/extending.md adds them, from outside of src/."""
