@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
-from model_utils.errors import UserError
+from model_utils.errors import UserError, shown
 from model_utils.field_types import (
     Choice,
     Classes,
@@ -187,8 +187,9 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
     given = in_own_names({key: (value, LINE) for key, value in options.items()})
     files, saved = [], None
     if names is not None:
-        files = [names] if Path(names).is_file() else [name.strip() for name in names.split(",")]
-        files = [find_file(Path(), name, LINE, "config_path") for name in files]
+        whole = find_file(Path(), names, LINE, "config_path")
+        parts = [find_file(Path(), name.strip(), LINE, "config_path") for name in names.split(",")]
+        files = [whole] if whole.is_file() else parts
     elif beside in given:
         weights = find_file(Path(), given[beside][0], LINE, beside)
         saved = (weights if weights.is_dir() else weights.parent) / SAVED_NAME
@@ -265,7 +266,7 @@ def _known(key: str, where: object) -> str:
     if key not in TYPES:
         near = difflib.get_close_matches(str(key), TYPES, 1, 0.5)
         hint = f"; did you mean '{near[0]}'?" if near else "; --help lists the keys"
-        raise UserError(f"{where}: unknown key '{key}'{hint}")
+        raise UserError(f"{where}: unknown key '{shown(key)}'{hint}")
     return key
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import yaml
 
-from model_utils.errors import UserError
+from model_utils.errors import UserError, shown
 
 # With a point or an exponent, so that 007 is text.
 FLOAT = r"[-+]?((\.\d+|\d+\.\d*)([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|Inf|INF))|\.(nan|NaN|NAN)"
+DEEPEST = 20  # levels
 KINDS = ("null", "bool", "int", "float", "str", "seq", "map")
 
 
@@ -22,10 +23,20 @@ class _Loader(yaml.SafeLoader):
         for tag, make in yaml.SafeLoader.yaml_constructors.items()
         if tag is None or tag.rpartition(":")[2] in KINDS
     }
+    depth = 0
     lines: dict[Any, int]  # of the keys of the mapping that was read last: the outermost
 
     def place(self, node: yaml.Node) -> str:
         return f"{self.name}:{node.start_mark.line + 1}"
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            line = self.peek_event().start_mark.line + 1
+            raise UserError(f"{self.name}:{line}: is nested too deeply; write lines of 'key: value'")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         lines: dict[str, int] = {}
@@ -34,7 +45,7 @@ class _Loader(yaml.SafeLoader):
                 hint = "is this a template that nothing filled in?"
                 raise UserError(f"{self.place(key_node)}: a key must be a word, not a list or a mapping; {hint}")
             if key_node.value in lines:
-                raise UserError(f"{self.place(key_node)}: key '{key_node.value}' stands twice; remove one")
+                raise UserError(f"{self.place(key_node)}: key '{shown(key_node.value)}' stands twice; remove one")
             lines[key_node.value] = key_node.start_mark.line + 1
         self.lines = lines
         return super().construct_mapping(node, deep)
@@ -42,9 +53,9 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:  # e.g. !!bool maybe
+        except (AttributeError, LookupError, TypeError, ValueError) as error:  # e.g. !!bool maybe
             kind = node.tag.rpartition(":")[2]
-            raise UserError(f"{self.place(node)}: '{str(node.value)[:80]}' cannot be read as {kind}") from error
+            raise UserError(f"{self.place(node)}: '{shown(node.value)}' cannot be read as {kind}") from error
 
 
 for kind, pattern, first in (
@@ -87,8 +98,6 @@ def load_with_lines(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         raise UserError(f"{path}:{mark.line + 1}: is not valid YAML: {problem}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
-    except RecursionError:
-        raise UserError(f"{path}: is nested too deeply; write lines of 'key: value'") from None
     if raw is None:
         return {}, {}
     if not isinstance(raw, dict):

@@ -1,10 +1,12 @@
 """The error a user can mend, and the one place where it becomes an exit code."""
 
 import os
+import reprlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class UserError(Exception):
@@ -24,6 +26,12 @@ def run(main: Callable[[list[str] | None], int | None], argv: list[str] | None =
     except KeyboardInterrupt:
         print("stopped by Ctrl-C", file=sys.stderr, flush=True)
         return 130
+
+
+def shown(value: Any) -> str:
+    """A value for a message: in one line, shortened."""
+    text = value[:80] if isinstance(value, str) else reprlib.repr(value)
+    return "".join(letter if letter.isprintable() else " " for letter in text).strip()
 
 
 def moved(new: str) -> int:

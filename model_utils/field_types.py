@@ -6,7 +6,6 @@ Pydantic reads them. A problem becomes the end of a sentence, "must be ..."; ``e
 import argparse
 import os
 import re
-import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -14,9 +13,11 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 from pydantic_core import core_schema
 
+from model_utils.errors import shown
 from model_utils.sizes import Size, parse_size, size_text
 
 T = TypeVar("T")
+UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and halves of characters
 WHOLE, NUMBER = "a whole number", "a number"
 WORDS = {
     "int_type": WHOLE,
@@ -29,6 +30,7 @@ WORDS = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "string_type": "text",
+    "string_unicode": "text",
     "tuple_type": "values with commas between them",
     "too_short": "one value or several with commas between them",
     "greater_than": "above {gt}",
@@ -45,13 +47,8 @@ def explain(error: dict[str, Any]) -> str:
         problem = str(limits["error"])
     else:
         limits = {name: int(n) if isinstance(n, float) and n.is_integer() else n for name, n in limits.items()}
-        problem = f"must be {WORDS.get(error['type'], error['msg']).format(**limits)}"
+        problem = f"must be {WORDS.get(error['type'], 'a value of another kind').format(**limits)}"
     return problem if ", not '" in problem else f"{problem}, not '{shown(error['input'])}'"
-
-
-def shown(value: Any) -> str:
-    """The value for a message, shortened."""
-    return value[:80] if isinstance(value, str) else reprlib.repr(value)
 
 
 def expand(text: str) -> str:
@@ -91,7 +88,7 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: Any) -> Any:
-    if isinstance(value, str) and "\0" in value:
+    if isinstance(value, str) and UNFIT.search(value):
         raise ValueError("must be text without control characters")
     return value if isinstance(value, list | dict) else "" if value is None else str(value)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from model_utils.errors import UserError
+from model_utils.errors import UserError, shown
 
 BACKBONES = {"resnet50": "3,4,6,3", "resnet101": "3,4,23,3", "resnet152": "3,8,36,3"}
 
@@ -28,7 +28,7 @@ def in_own_names(found: Found) -> Found:
     for key, (value, where) in found.items():
         if key == "backbone":
             if str(value) not in BACKBONES:
-                raise UserError(f"{where}: backbone must be one of {', '.join(BACKBONES)}, not '{value}'")
+                raise UserError(f"{where}: backbone must be one of {', '.join(BACKBONES)}, not '{shown(value)}'")
             value = BACKBONES[value]
         own = dict.fromkeys(OTHER_NAMES.get(key, (key,)), (value, where))
         if key == "epochs":

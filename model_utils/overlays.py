@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from model_utils.config_text import load_with_lines
-from model_utils.errors import UserError
-from model_utils.field_types import expand
+from model_utils.errors import UserError, shown
+from model_utils.field_types import UNFIT, expand
 from model_utils.option_names import Found, in_own_names
 
 
@@ -40,11 +40,15 @@ def find_file(folder: Path, name: Any, where: str, key: str) -> Path:
         UserError: it is no path.
     """
     try:
-        if not isinstance(name, str) or "\0" in name:
+        if not isinstance(name, str) or UNFIT.search(name):
             raise ValueError("must be a file" + " or a list of files" * (key == "base"))
-        return folder / expand(name)
+        path = folder / expand(name)
+        path.exists()
+        return path
+    except OSError as error:  # a name that is too long, or a link to itself
+        raise UserError(f"{where}: {key} '{shown(name)}' cannot be read ({error.strerror})") from None
     except ValueError as error:
-        raise UserError(f"{where}: {key} {error}, not {name!r:.80}") from None
+        raise UserError(f"{where}: {key} {error}, not '{shown(name)}'") from None
 
 
 def _combined(files: list[Path], asked: str, above: tuple[Path, ...], done: set[Path]) -> Found:

@@ -3,6 +3,8 @@
 import argparse
 import re
 
+from model_utils.errors import shown
+
 Size = tuple[int, int]  # (height, width)
 LARGEST = 65535  # pixels on a side
 
@@ -17,7 +19,7 @@ def parse_size(text: str, *, least: int = 1) -> Size:
     width, height = map(int, match.groups()) if match else (-1, -1)
     if not (least <= width <= LARGEST and least <= height <= LARGEST):
         raise argparse.ArgumentTypeError(
-            f"must be W,H like 1024,512 (each from {least} to {LARGEST}), not '{text[:80]}'"
+            f"must be W,H like 1024,512 (each from {least} to {LARGEST}), not '{shown(text)}'"
         )
     return height, width
 
