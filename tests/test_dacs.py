@@ -48,7 +48,9 @@ def test_resumed_equals_uninterrupted_with_teacher_and_draws(world, tmp_path):
     printed = call("train_adv.py", *words, "--snapshot_dir", whole, "--num_steps_stop", 4)
     assert "mix_main = " in printed and "masked_main = " in printed and "q = " in printed
     call("train_adv.py", *words, "--snapshot_dir", again, "--num_steps_stop", 2)
-    call("train_adv.py", *words, "--snapshot_dir", again, "--num_steps_stop", 4, "--continue_train", "auto")
+    # The weights that a run once started from need not be there any more.
+    more = ["--num_steps_stop", 4, "--continue_train", "auto", "--restore_from", tmp_path / "gone.pth"]
+    call("train_adv.py", *words, "--snapshot_dir", again, *more)
     assert losses(again) == losses(whole) and len(losses(whole)) == 5
     for name in ("GTA5_4.ckpt", "GTA5_4_teacher.ckpt"):
         assert (again / name).read_bytes() == (whole / name).read_bytes()

@@ -1,5 +1,6 @@
 """One training run in its folder: resume, snapshots, best weights, periodic evaluation, log."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from model_utils.config import Config, save_config
@@ -33,8 +34,10 @@ def run_training(config: Config, device: Device) -> None:
     """
     data = Data(config)  # refuses what does not fit together before anything is built
     config = in_iterations(config, device, data)
-    run, folder = build_run(config, device, data), Path(config.snapshot_dir)
+    folder = Path(config.snapshot_dir)
     resumed_from = _find_snapshot(config, folder)
+    started_from = {"restore_from": "", "restore_from_D1": "", "restore_from_D2": ""}  # a snapshot holds all of them
+    run = build_run(replace(config, **started_from) if resumed_from else config, device, data)
     state = load_snapshot(resumed_from, run.networks, run.optimizers) if resumed_from else {}
     start = state.get("iteration", 0)
     if start >= config.num_steps_stop:
