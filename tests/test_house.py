@@ -5,6 +5,7 @@ import json
 import pytest
 
 from src.dataset import domains
+from src.methods import TWO_DOMAINS
 from src.models import NETWORKS, PointRend
 from src.training.log import SilentLog
 from tests.helpers import EAGER, TINY, call
@@ -58,6 +59,15 @@ def test_pointrend_is_evaluated_in_one_pass_and_as_an_ensemble(world, tmp_path, 
     assert "===> mIoU" in call("eval_adv.py", *options, *words)
     both = json.loads((tmp_path / "both" / "result.json").read_text(encoding="utf-8"))
     assert both["miou"] == scores["miou"]  # the mean of a network and itself
+
+
+@pytest.mark.parametrize("network", ["icnet", "pointrend"])
+@pytest.mark.parametrize("method", TWO_DOMAINS)
+def test_methods_of_two_domains_refuse_networks_without_an_aux_head(world, tmp_path, method, network):
+    words = ["--data_path", world, "--snapshot_dir", tmp_path / "run", *TINY, *EAGER, "--random_crop", "64,32"]
+    printed = call("train_adv.py", "--method", method, "--network", network, *words, code=2)
+    assert f"network: {network} gives " in printed and "use deeplab_multi" in printed
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_silent_log_takes_what_the_log_takes():

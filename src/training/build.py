@@ -22,6 +22,7 @@ from src.recipes import recipe_of
 from src.training.optim import make_rate, make_sgd
 from src.training.streams import iterations_per_epoch
 
+HEADS = ("aux", "main")  # outputs of the networks that methods of two domains adapt
 # Peak of a compiled step, both domains, ResNet-101, with room for the rest of a run. Measured: the step alone 3.4 GB at
 # 256x512, a whole run at full size 12.7.
 COMPILED_BYTES, COMPILED_BYTES_PER_PIXEL = 2.6e9, 7.2e3
@@ -43,6 +44,12 @@ def make_network(config: Config) -> Network:
 
 def build_run(config: Config, device: Device, data: Data) -> Run:
     """The system of ``method`` and ``network``, with the weights of ``restore_from`` and the precision of a level."""
+    outputs = NETWORKS[config.network].OUTPUTS
+    if config.two_domains and outputs != HEADS:
+        raise UserError(
+            f"network: {config.network} gives {', '.join(outputs)}, but method {config.method} adapts a network with "
+            f"{' and '.join(HEADS)}; use deeplab_multi, or train {config.network} with method supervised"
+        )
     network = set_precision(restored(build_network(config), config.restore_from, allow_initial=True), config.amp_level)
     if config.sync_bn and device.ranks > 1:
         synchronise_norms(network, device.ranks, device.target)
