@@ -1,13 +1,16 @@
 """One training run in its folder: resume, snapshots, best weights, periodic evaluation, log."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from model_utils.config import Config, save_config
 from model_utils.device_adapter import Device, describe
 from model_utils.errors import UserError
 from model_utils.files import read_json, write_json
 from model_utils.kept import keep_descriptions
+from model_utils.run_lock import only_run_in
 from model_utils.snapshot_names import best_of, remove_old, weights_of
 from src.backend.precision import set_precision
 from src.backend.step import Run
@@ -32,6 +35,7 @@ def run_training(config: Config, device: Device) -> None:
     Raises:
         UserError: the folder cannot be written, the snapshot does not fit, or a loss is not finite.
     """
+    lock = only_run_in(Path(config.snapshot_dir)) if device.is_first else nullcontext()
     data = Data(config)  # refuses what does not fit together before anything is built
     config = in_iterations(config, device, data)
     folder = Path(config.snapshot_dir)
@@ -41,7 +45,20 @@ def run_training(config: Config, device: Device) -> None:
     state = load_snapshot(resumed_from, run.networks, run.optimizers) if resumed_from else {}
     start = state.get("iteration", 0)
     if start >= config.num_steps_stop:
-        raise UserError(f"{resumed_from}: has already {start} iterations; raise num_steps_stop to train longer")
+        text = f"{resumed_from}: has already {start} iterations; raise num_steps_stop to train longer"
+        if config.continue_train != "auto":
+            raise UserError(text)
+        print(f"nothing to do, {text}", flush=True)  # a platform that starts a finished job again is right
+        return
+    with lock:
+        _train(config, device, data, run, resumed_from, state)
+
+
+def _train(
+    config: Config, device: Device, data: Data, run: Run, resumed_from: Path | None, state: dict[str, Any]
+) -> None:
+    """``run_training`` once everything is built and the folder is this run's."""
+    folder, start = Path(config.snapshot_dir), state.get("iteration", 0)
     log = _open_log(config, device, folder, start)
     precision = "float32" if config.amp_level == "O0" else f"float16 and float32 ({config.amp_level})"
     log.say(describe(device, config.mode, precision))
@@ -149,12 +166,8 @@ def _open_log(config: Config, device: Device, folder: Path, start: int) -> RunLo
     """The run folder's log, or that of a process which writes nothing."""
     if not device.is_first:
         return SilentLog(config.num_steps_stop, config.num_steps)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        save_config(config, folder)
-        keep_descriptions(config, folder)
-    except OSError as error:
-        raise UserError(f"snapshot_dir: cannot write to {folder} ({error.strerror}); give another folder") from error
+    save_config(config, folder)
+    keep_descriptions(config, folder)
     labelled = config.batch_size * config.iter_size * device.ranks
     images = labelled, 2 * labelled if config.two_domains else labelled
     return RunLog(folder, start, config.num_steps_stop, config.num_steps, images)
