@@ -45,7 +45,7 @@ def count_classes(samples: list[Sample], num_classes: int, folder: Path, workers
             part = missing[first : first + FILES_BETWEEN_WRITES]
             counts = pool.map(partial(_count, num_classes=num_classes), [samples[k] for k in part])
             known.update({keys[k]: count for k, count in zip(part, counts, strict=True)})
-            _write(folder, known)
+            write_json(folder / CACHE, known)
     return np.array([known[key] for key in keys], np.int64)
 
 
@@ -150,11 +150,3 @@ def _file(sample: Sample) -> str:
     except OSError as error:
         raise UserError(f"label {sample.label}: cannot be read ({error.strerror}); correct the path") from error
     return f"{sample.label} {stat.st_size} {stat.st_mtime_ns}"
-
-
-def _write(folder: Path, known: dict[str, list[int]]) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / CACHE, known)
-    except OSError as error:
-        raise UserError(f"{folder / CACHE}: cannot be written ({error.strerror}); give another folder") from error

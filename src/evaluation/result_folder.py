@@ -23,7 +23,7 @@ class ResultFolder:
     def __init__(self, root: Path, max_pictures: int, classes: Classes = CITYSCAPES):
         self.root, self._max_pictures, self._classes = root, max_pictures, classes
         self.images: list[dict[str, str]] = []
-        write_text(root / ".writable", "")  # refuses now what would fail after the work
+        write_text(root / ".writable", "-")  # refuses now what would fail after the work
         (root / ".writable").unlink(missing_ok=True)
 
     def add(self, number: int, item: EvalItem, prediction: np.ndarray) -> None:

@@ -83,14 +83,16 @@ def export_mindir(
     if key and batch is None:
         raise UserError("batch_size: an encrypted MINDIR needs a fixed one; give --batch_size 1")
     with replacing(target) as temporary:
-        files = []
-        for count in [batch] if batch else [1, 2]:
-            name = str(temporary.with_name(f"batch{count}"))
-            ms.export(network, Tensor(network.example(count, size)), file_name=name, file_format="MINDIR", **options)
-            files.append(Path(f"{name}.mindir"))
+        files = [_mindir(network, temporary.parent, count, size, **options) for count in ([batch] if batch else [1, 2])]
         if batch is None:
             _open_batch(*files)
         files[0].replace(temporary)
+
+
+def _mindir(network: DeployNet, folder: Path, batch: int, size: Size, **options) -> Path:
+    name = str(folder / f"batch{batch}")
+    ms.export(network, Tensor(network.example(batch, size)), file_name=name, file_format="MINDIR", **options)
+    return Path(f"{name}.mindir")
 
 
 def _open_batch(path: Path, doubled: Path) -> None:
@@ -129,13 +131,8 @@ def export_onnx(network: DeployNet, target: Path, *, batch: int | None, size: Si
     from src.export.onnx.convert import convert_mindir
 
     with replacing(target) as temporary:
-        folder = temporary.parent
-        export_mindir(network, folder / "network.mindir", batch=batch or 1, size=size)
-        doubled = None
-        if batch is None:
-            doubled = folder / "doubled.mindir"
-            export_mindir(network, doubled, batch=2, size=size)
-        convert_mindir(folder / "network.mindir", temporary, doubled=doubled)
+        files = [_mindir(network, temporary.parent, count, size) for count in ([batch] if batch else [1, 2])]
+        convert_mindir(files[0], temporary, doubled=files[1] if batch is None else None)
 
 
 def differences(
