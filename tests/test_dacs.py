@@ -38,6 +38,13 @@ def test_wrong_sizes_are_refused():
         crop_of(config, DeepLabMulti.PIXELS, config.input_size_target)
 
 
+@pytest.mark.parametrize("words", [("--random_crop", "600,32"), ("--data_dir", "nowhere"), ()])
+def test_nothing_is_written_when_sizes_or_folders_are_wrong(world, tmp_path, words):
+    run = tmp_path / "run"
+    call("train_adv.py", "--method", "dacs", "--data_path", world, "--snapshot_dir", run, *TINY, *EAGER, *words, code=2)
+    assert not run.exists()
+
+
 OPTIONS = [*TINY, "--method", "dacs", "--random_crop", "48,32", "--random_flip", "--lambda_seg", "0.1"]
 OPTIONS += ["--masked_block", "8", "--pseudo_threshold", "0.06", "--batch_size", "2", "--save_pred_every", "2", *EAGER]
 

@@ -32,8 +32,8 @@ class Domain:
 class Data:
     """The data of a configuration. Descriptions are read once, and every part is listed once, when it is asked for.
 
-    ``source`` is the labelled domain, e.g. GTA5; ``target`` the one that is adapted to and evaluated on, e.g.
-    Cityscapes; ``classes`` are those that are told apart, see ``common_classes``.
+    ``source`` is the labelled domain, e.g. GTA5, or None where the target's labels are learnt; ``target`` the one that
+    is adapted to and evaluated on, e.g. Cityscapes; ``classes`` are those that are told apart, see ``common_classes``.
 
     Raises:
         UserError: a description or the classes are wrong.
@@ -42,15 +42,15 @@ class Data:
     def __init__(self, config: Config):
         self._config = config
         self.has_source = config.two_domains or config.labelled_domain == "source"
-        source = load_description(config.source_dataset, "source_dataset")
         target = load_description(config.target_dataset, "target_dataset")
-        used = [source, *([target] if target.labels else [])] if self.has_source else [target]
+        source = load_description(config.source_dataset, "source_dataset") if self.has_source else None
+        used = [source, *([target] if target.labels else [])] if source else [target]
         self.classes = common_classes(used, config.classes, config.num_classes)
-        self.source = self._domain(source, config.data_dir, "data_dir")
+        self.source = self._domain(source, config.data_dir, "data_dir") if source else None
         self.target = self._domain(target, config.data_dir_target, "data_dir_target")
 
     def __str__(self) -> str:
-        domains = {"source": self.source, "target": self.target} if self.has_source else {"target": self.target}
+        domains = {"source": self.source, "target": self.target} if self.source else {"target": self.target}
         return ", ".join(f"{name} {one.description.name} in {one.root}" for name, one in domains.items())
 
     def _domain(self, description: Description, folder: str, key: str) -> Domain:

@@ -225,6 +225,10 @@ class EvalDataset:
                 if number + PREFETCH < len(self.samples):
                     ahead.append(pool.submit(self.load, self.samples[number + PREFETCH]))
 
+    def load_image(self, sample: Sample) -> np.ndarray:
+        """The network's input of one sample, (1, 3, h, w) float32, without its label."""
+        return self._pixels.prepare(read_bgr(sample.image), self._size)[None]
+
     def load(self, sample: Sample) -> EvalItem:
         """Reads one sample."""
         bgr = read_bgr(sample.image)

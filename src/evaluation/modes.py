@@ -164,7 +164,7 @@ def time_phases(config: Config, device: Device) -> None:
     (height, width), (rows, columns) = config.input_size_target, config.output_size
     folder = ResultFolder(Path(config.result_dir), 0).root
     options = {"output_size": config.output_size, "images": config.speed_images, "compiled": config.mode == "graph"}
-    speed = measure_speed(network, lambda sample: dataset.load(sample).image, dataset.samples, **options)
+    speed = measure_speed(network, dataset.load_image, dataset.samples, **options)
     print(f"{config.network} on {device.target}, image {width}x{height}, output {columns}x{rows}, batch 1")
     print(format_speed(speed))
     values = {"network": config.network, "device": device.target, "image": [height, width], "output": [rows, columns]}

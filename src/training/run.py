@@ -1,9 +1,12 @@
 """One training run in its folder: resume, snapshots, best weights, periodic evaluation, log."""
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from mindspore import Tensor
 
 from model_utils.config import Config, save_config
 from model_utils.device_adapter import Device, describe
@@ -50,12 +53,19 @@ def run_training(config: Config, device: Device) -> None:
             raise UserError(text)
         print(f"nothing to do, {text}", flush=True)  # a platform that starts a finished job again is right
         return
-    with lock:
-        _train(config, device, data, run, resumed_from, state)
+    # Before anything is written: wrong folders and sizes show here.
+    with closing(open_stream(config, device, data, start * config.iter_size)) as stream, lock:
+        _train(config, device, data, run, stream, resumed_from, state)
 
 
 def _train(
-    config: Config, device: Device, data: Data, run: Run, resumed_from: Path | None, state: dict[str, Any]
+    config: Config,
+    device: Device,
+    data: Data,
+    run: Run,
+    stream: Iterator[tuple[Tensor, ...]],
+    resumed_from: Path | None,
+    state: dict[str, Any],
 ) -> None:
     """``run_training`` once everything is built and the folder is this run's."""
     folder, start = Path(config.snapshot_dir), state.get("iteration", 0)
@@ -74,13 +84,11 @@ def _train(
     )
     for network in run.networks.values():
         network.set_train(True)
-    stream = open_stream(config, device, data, start * config.iter_size)
     try:
         if resumed_from and keeper.lacks_evaluation(start, resumed_from):
             keeper.evaluate(start)
         train(run.step, stream, schedule, keeper, log)
     finally:
-        stream.close()
         log.close()
 
 
