@@ -288,7 +288,9 @@ class Trainer:
         is_dacs, is_train = self.method == "dacs", run.endswith(".train")
         self.threshold, *border, alpha, lambda_seg, warmup = (float(x) for x in data()[f"{run}.setting"])
         self.border = tuple(int(rows) for rows in border)
-        self.mixing = class_mix.Mixing(true_colors=not is_dacs, block=BLOCK * (run == "mic"), hidden=HIDDEN)
+        self.mixing = class_mix.Mixing(
+            DeepLabMulti.PIXELS.mean, true_colors=not is_dacs, block=BLOCK * (run == "mic"), hidden=HIDDEN
+        )
         self.student = DeepLabMulti(aspp_branches=2)
         load_weights(self.student, weights["student"])
         self.student.set_train(is_train)

@@ -7,19 +7,21 @@ import numpy as np
 import pytest
 
 from model_utils.errors import UserError
-from src.dataset.class_mix import MEAN_BGR, Mixing, block_grid, draw, draw_look, generators, mix_batch
+from src.dataset.class_mix import Mixing, block_grid, draw, draw_look, generators, mix_batch
 from src.dataset.labels import AS_IT_IS
 from src.dataset.mixed_stream import MixedStream
 from src.dataset.rare_classes import CACHE, RareClassOrder, count_classes, random_crop, rich_crop
 from src.dataset.samples import Sample
+from src.models import DeepLabMulti
 
 SIZE = (32, 48)
-MIC = Mixing(classes_of="batch", strength=0.2, true_colors=True, block=8)
+MEAN = DeepLabMulti.PIXELS.mean
+MIC = Mixing(MEAN, classes_of="batch", strength=0.2, true_colors=True, block=8)
 
 
 def crops(count: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(3)
-    source, target = rng.uniform(0, 255, (2, count, 3, *SIZE)).astype(np.float32) - MEAN_BGR[:, None, None]
+    source, target = rng.uniform(0, 255, (2, count, 3, *SIZE)).astype(np.float32) - np.float32(MEAN)[:, None, None]
     return source, rng.integers(0, 5, (count, *SIZE)).astype(np.int32), target
 
 

@@ -16,8 +16,6 @@ import numpy as np
 from model_utils.errors import UserError
 from src.dataset.pixels import Size
 
-# Of the only network that these images are made for, DeepLabMulti.
-MEAN_BGR = np.array([104.00698793, 116.66876762, 122.67891434], np.float32)
 JITTER_ABOVE, BLUR_ABOVE = 0.2, 0.5  # applied if a uniform number is larger
 SIGMAS = (0.15, 1.15)  # of the blur, in pixels
 
@@ -27,6 +25,7 @@ class Mixing:
     """What a method does to the images.
 
     Args:
+        mean: what was taken from the pixels (BGR, 0..255) of the network's images.
         classes_of: whose classes ClassMix chooses from: ``image`` (DACS) or ``batch`` (DAFormer, MIC).
         strength: half the range of the colour factors; 0.25 in DACS, 0.2 in DAFormer and MIC.
         true_colors: jitter the colours as they are. Otherwise blue is taken for red, as in DACS: hues turn backwards.
@@ -34,6 +33,7 @@ class Mixing:
         hidden: share of the blocks that are hidden.
     """
 
+    mean: tuple[float, float, float]
     classes_of: str = "image"
     strength: float = 0.25
     true_colors: bool = False
@@ -99,14 +99,14 @@ def mix_batch(
 ) -> tuple[np.ndarray, ...]:
     """Source and target crops of one size -> what a step needs besides them.
 
-    image_* (N, 3, H, W) float32, BGR minus ``MEAN_BGR``; label_s (N, H, W).
+    image_* (N, 3, H, W) float32, BGR minus ``mixing.mean``; label_s (N, H, W).
 
     Returns:
         mask (N, H, W) float32, 1 where the source is pasted; mixed (N, 3, H, W) like the images; with MIC also the
         masked target images, of the same kind, 0 (the mean colour) where they are hidden.
     """
     mask = class_mask(label_s, draws.chosen)
-    mean = MEAN_BGR[:, None, None]
+    mean = np.float32(mixing.mean)[:, None, None]
     mixed = change_look(mix(mask, image_s, image_t) + mean, draws.mixed, mixing.true_colors) - mean
     if draws.masked is None:
         return mask, mixed

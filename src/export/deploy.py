@@ -64,11 +64,10 @@ class DeployNet(nn.Cell):
 
     def example(self, batch: int, size: Size, seed: int = 0) -> np.ndarray:
         """Random pixels as this network's input."""
-        pixels = np.random.default_rng(seed).integers(0, 256, (batch, *size, 3), np.uint8)
+        rgb = np.random.default_rng(seed).integers(0, 256, (batch, *size, 3), np.uint8)
         if self.normalize:
-            return pixels
-        image = pixels.transpose(0, 3, 1, 2)[:, self.order.asnumpy()].astype(np.float32) - self.mean.asnumpy()
-        return image / self.std.asnumpy() if self.scaled else image
+            return rgb
+        return np.stack([self.network.PIXELS.normalize(np.ascontiguousarray(image[:, :, ::-1])) for image in rgb])
 
 
 def export_mindir(

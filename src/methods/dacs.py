@@ -36,6 +36,7 @@ from src.methods.self_training import (
     row_weights,
     thing_cells,
 )
+from src.models import NETWORKS
 from src.models.layers import resize_to
 from src.training.build import make_network
 
@@ -164,7 +165,8 @@ def batches(config: Config, device: Device, stream: Iterator, start: int) -> "Mi
     sizes = {config.random_crop} if all(config.random_crop) else {config.input_size, config.input_size_target}
     if len(sizes) > 1:
         raise UserError("random_crop: DACS mixes images of one size; give e.g. --random_crop 512,512")
-    mixing = Mixing(strength=config.jitter_strength, block=config.masked_block, hidden=config.masked_share)
+    mean = NETWORKS[config.network].PIXELS.mean
+    mixing = Mixing(mean, strength=config.jitter_strength, block=config.masked_block, hidden=config.masked_share)
     return MixedStream(stream, mixing, config.random_seed + 2, start, device.rank, device.ranks)
 
 
