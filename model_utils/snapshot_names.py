@@ -7,6 +7,7 @@ every other network, and the state, which is written last.
 from pathlib import Path
 
 STATE_END = "_state.safetensors"
+TARGET_STATISTICS = "_target_statistics"  # end of what has batch norm statistics of target images
 
 
 def weights_of(folder: Path, prefix: str, iteration: int) -> Path:
@@ -27,6 +28,11 @@ def state_of(weights: Path) -> Path:
 def best_of(folder: Path, prefix: str, criterion: str) -> Path:
     """The weights that were best by a criterion, e.g. miou."""
     return folder / f"{prefix}_best_{criterion}.ckpt"
+
+
+def with_target_statistics(weights: Path) -> Path:
+    """The same weights with re-estimated statistics."""
+    return weights.with_name(f"{weights.stem}{TARGET_STATISTICS}.ckpt")
 
 
 def is_last_written(name: str) -> bool:

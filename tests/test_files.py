@@ -13,18 +13,6 @@ from model_utils.errors import UserError
 from model_utils.files import SCRATCH, machine, remove_leftovers, replacing, write_bytes, write_csv, write_json
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A folder with room for 1 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_file_appears_with_its_folder_whole_and_readable_for_others(tmp_path):
     path = tmp_path / "a" / "b" / "x.json"
     with replacing(path) as temporary:
@@ -46,13 +34,13 @@ def test_a_failure_leaves_what_was_there(tmp_path):
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk(small_disk):
-    path = small_disk / "x.bin"
+def test_a_full_disk(disk):
+    path = disk / "x.bin"
     path.write_text("old")
     message = rf"^{path}: cannot be written \(No space left on device\); make room or give another folder$"
     with pytest.raises(UserError, match=message):
         write_bytes(path, bytes(2**21))
-    assert path.read_text() == "old" and list(small_disk.iterdir()) == [path]
+    assert path.read_text() == "old" and list(disk.iterdir()) == [path]
 
 
 def test_a_folder_or_a_file_in_the_way(tmp_path):

@@ -1,8 +1,7 @@
 """Every kind of writer on a disk that is full: one sentence that names the file, nothing half written."""
 
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -26,18 +25,6 @@ from tests.helpers import call
 
 NOISE = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
 FULL = r"cannot be written \(No space left on device\); make room or give another folder$"
-
-
-@pytest.fixture
-def disk(tmp_path) -> Iterator[Path]:
-    """A disk of a megabyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def fill(disk: Path) -> None:

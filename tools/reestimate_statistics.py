@@ -13,6 +13,7 @@ from tqdm import tqdm
 from model_utils.config import load_config
 from model_utils.device_adapter import describe, start_configured
 from model_utils.errors import UserError, run
+from model_utils.snapshot_names import with_target_statistics
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -32,8 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     network = restored(build_network(config), config.restore_from)
     dataset = EvalDataset(samples, config.input_size_target, network.PIXELS)
     count = reestimate(network, tqdm(dataset, desc="statistics", unit="image"), compiled=config.mode == "graph")
-    source = Path(config.restore_from)
-    target = source.with_name(f"{source.stem}_target_statistics.ckpt")
+    target = with_target_statistics(Path(config.restore_from))
     save_weights(target, network)
     print(f"statistics of {count} images; written: {target}")
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from model_utils.errors import UserError
 from model_utils.files import write_json, write_text
+from model_utils.snapshot_names import TARGET_STATISTICS
 from src.dataset.labels import make_classes
 from src.dataset.samples import flat_name
 from src.dataset.transforms import read_bgr
@@ -30,7 +31,7 @@ def write_report(
     """
     scores = {one.title: one.evaluation for one in runs if one.evaluation}
     if control:  # the others' place is in the table of gains
-        runs = [one for one in runs if not one.title.endswith(OTHER_STATISTICS)]
+        runs = [one for one in runs if not one.title.endswith(TARGET_STATISTICS)]
     evaluated = {one.title: one.evaluation for one in runs if one.evaluation}
     sections: list[Section] = [("Overview", _overview(runs))]
     with tempfile.TemporaryDirectory() as name:
@@ -64,16 +65,13 @@ def _overview(runs: list[RunFolder]) -> list[Part]:
     return parts
 
 
-OTHER_STATISTICS = "_target_statistics"  # end of the titles of evaluations with re-estimated statistics
-
-
 def _gains(evaluated: dict[str, Evaluation], control: str) -> list[Part]:
     """mIoU of every run and its distance from the control's, each time under equal batch norm statistics."""
     scores = {title: evaluation.result["miou"] for title, evaluation in evaluated.items()}
-    ends = [end for end in ("", OTHER_STATISTICS) if f"{control}{end}" in scores]
+    ends = [end for end in ("", TARGET_STATISTICS) if f"{control}{end}" in scores]
     rows = []
     for title in scores:
-        if title.endswith(OTHER_STATISTICS):
+        if title.endswith(TARGET_STATISTICS):
             continue
         cells = [title]
         for end in ends:
@@ -81,7 +79,7 @@ def _gains(evaluated: dict[str, Evaluation], control: str) -> list[Part]:
             known = value is not None
             cells += [f"{value:.2f}" if known else "–", f"{value - scores[f'{control}{end}']:+.2f}" if known else "–"]
         rows.append(tuple(cells))
-    heads = {"": "own statistics", OTHER_STATISTICS: "statistics of target images"}
+    heads = {"": "own statistics", TARGET_STATISTICS: "statistics of target images"}
     names = [name for end in ends for name in (f"mIoU, {heads[end]}", "over the control")]
     return [("table", ["", *names], rows)]
 
