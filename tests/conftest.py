@@ -25,8 +25,35 @@ LONG = (
 )
 
 
+# Further files in which most tests take 2 s or more: they compile, or run whole programs.
+SLOW = (
+    *LONG,
+    "test_benchmarks",
+    "test_bin_files",
+    "test_check_and_predict",
+    "test_dacs",
+    "test_extending",
+    "test_full_disk",
+    "test_golden_icnet",
+    "test_golden_selftraining",
+    "test_house",
+    "test_icnet",
+    "test_layers",
+    "test_methods",
+    "test_pointrend",
+    "test_precision",
+    "test_readers",
+    "test_refinement",
+    "test_run_lock",
+    "test_statistics",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the long files first; the order within a file stays."""
+    """Puts the long files first, the order within a file stays; marks what is slow."""
+    for item in items:
+        if item.path.stem in SLOW:
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 

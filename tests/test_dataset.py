@@ -247,6 +247,7 @@ next(iter(loader.EvalDataset([sample], (40, 64), pixels)))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", ["train", "eval"])
 def test_a_stuck_data_source_is_noticed_and_named(tmp_path, reader):
     """A pipe that nobody writes to stands for a network folder that does not answer."""

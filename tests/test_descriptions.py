@@ -285,6 +285,7 @@ def lanes(tmp_path) -> list[str]:
     return [str(word) for word in [*words, "--data_path", tmp_path / "data"]]
 
 
+@pytest.mark.slow
 def test_own_data_from_check_to_prediction(lanes, tmp_path, capsys):
     assert check([*lanes, "--result_dir", str(tmp_path / "check")]) == 0
     printed = capsys.readouterr().out

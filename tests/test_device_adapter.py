@@ -43,6 +43,7 @@ def test_the_users_own_setting_stays(monkeypatch):
     assert os.environ["ONEDNN_MAX_CPU_ISA"] == "SSE41"
 
 
+@pytest.mark.slow
 def test_mindspores_own_convolution_is_kept_from_the_reference_kernel():
     """In a process of its own: the setting is read at the import."""
     program = (
@@ -80,6 +81,7 @@ def test_a_device_that_is_not_there_is_one_sentence(name):
         start_device(name)
 
 
+@pytest.mark.slow
 def test_a_missing_device_ends_a_script_with_code_2_and_one_line():
     command = [sys.executable, "train_adv.py", "--device", "Ascend"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

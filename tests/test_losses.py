@@ -41,6 +41,7 @@ def information(logits):
 LOSSES = [cross_entropy, domain_source, domain_target, domain_ls, entropy_loss, information]
 
 
+@pytest.mark.slow
 @EITHER
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda f: f.__name__)
 def test_gradients_are_finite_differences_for_two_sizes_in_one_program(loss, compiled):

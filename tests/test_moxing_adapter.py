@@ -185,6 +185,7 @@ def test_local_paths_are_used_as_they_are_and_archives_in_them_unpacked(tmp_path
     assert capsys.readouterr().out.count("unpacking") == 1
 
 
+@pytest.mark.slow
 def test_one_process_copies_and_the_others_wait(cloud, tmp_path):
     for i in range(6):
         cloud.put(f"shared/{i}", b"%d" % i)
@@ -218,6 +219,7 @@ def test_the_death_of_the_copier_is_noticed(cloud, tmp_path):
     assert (tmp_path / "in" / "x").read_bytes() == b"x"
 
 
+@pytest.mark.slow
 def test_the_failure_of_the_copier_is_shared(cloud, tmp_path):
     cloud.put("failing/x", b"x")
     cloud.faults.add("GET", "/failing/x", 503)

@@ -89,6 +89,7 @@ def test_groups_of_the_generator():
     assert len(DeepLabMulti(width=1).trainable_params()) == 104 + 8  # two of four branches
 
 
+@pytest.mark.slow
 def test_number_of_parameters_and_sizes_of_the_full_network():
     network = DeepLabMulti()
     learnt = [p for name, p in network.parameters_and_names() if ".moving_" not in name]

@@ -64,6 +64,7 @@ def test_programs_refuse_a_single_number(main, words, capsys):
     assert stopped.value.code == 2 and "must be W,H like 1024,512" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_help_says_the_order():
     for program in ("export.py", "preprocess.py", "benchmarks/train_step.py"):
         command = [sys.executable, program, "--help"]

@@ -90,6 +90,7 @@ except UserError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_write_that_the_system_cuts_leaves_nothing_behind(tmp_path):
     """The kernel refuses bytes beyond the limit, as on a full disk, also to MindSpore's own writer."""
     old = save_snapshot(tmp_path, "GTA5_5", *parts(0), {"iteration": 5})

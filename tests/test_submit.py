@@ -104,6 +104,7 @@ def test_the_example_file_is_valid(tmp_path):
     assert request["algorithm"]["boot_file"] == "/bucket/code/advnet/modelarts/start.py"
 
 
+@pytest.mark.slow
 def test_a_job_is_created_and_followed_to_its_end(platform, tmp_path):
     platform["failures"] = [503, 500]
     with running_cloud() as cloud:

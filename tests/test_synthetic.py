@@ -40,6 +40,7 @@ def files_of(root) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*.png")}
 
 
+@pytest.mark.slow
 def test_class_frequencies_are_a_streets_in_both_domains(both):
     likely = {"road": (0.25, 0.42), "building": (0.1, 0.3), "vegetation": (0.08, 0.22), "sky": (0.03, 0.14)}
     for found in both:
