@@ -12,7 +12,6 @@ Sources: Tranheden et al., DACS (WACV 2021); Hoyer et al., DAFormer (CVPR 2022) 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
@@ -145,7 +144,7 @@ def build(config: Config, network: nn.Cell, optimizer: nn.Cell, engine: Engine) 
     """The student with its teacher, which a snapshot holds as the network ``teacher``."""
     teacher = set_precision(make_teacher(make_network(config), network), config.amp_level)
     if config.sync_bn and engine.ranks > 1:
-        synchronise_norms(teacher, engine.ranks, ms.get_context("device_target"))
+        synchronise_norms(teacher, engine.ranks)
     update_teacher = TeacherUpdate(teacher, network, alpha=config.teacher_alpha)
     step = make_step(
         network,

@@ -8,7 +8,8 @@ import math
 import mindspore as ms
 from mindspore import Tensor, ops
 
-from src.backend.log_softmax import log_probabilities, spread
+from src.backend.log_softmax import log_probabilities
+from src.backend.pixelwise import cross_entropy_sum
 
 IGNORE = 255
 
@@ -18,12 +19,8 @@ def segmentation_loss(logits: Tensor, label: Tensor) -> Tensor:
 
     logits (N, C, H, W), label (N, H, W) int32 -> scalar.
     """
-    count, classes, height, width = logits.shape
-    label = label.expand_dims(1)
-    numbers = ops.tile(ops.arange(classes).astype(ms.int32).reshape((1, -1, 1, 1)), (count, 1, height, width))
-    picked = (spread(label, classes) == numbers).astype(ms.float32)  # all 0 where ignored
     valid = ops.maximum((label != IGNORE).astype(ms.float32).sum(), Tensor(1.0, ms.float32))
-    return -(log_probabilities(logits) * picked).sum() / valid
+    return cross_entropy_sum(logits, label, IGNORE) / valid
 
 
 def domain_loss(score: Tensor, is_target: bool, objective: str = "Vanilla") -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from src.backend.log_softmax import log_probabilities, spread
+from src.backend.pixelwise import cross_entropy_sum
 from src.methods.losses import IGNORE
 
 # Cityscapes' classes of things: light, sign, person, rider, car, truck, bus, train, motorcycle, bicycle.
@@ -45,12 +46,8 @@ def all_mean_loss(logits: Tensor, label: Tensor, weight: Tensor | None = None) -
 
     logits (N, C, H, W), label (N, H, W) int32, weight (N, H, W) or none -> scalar.
     """
-    count, classes, height, width = logits.shape
-    numbers = ops.tile(ops.arange(classes).astype(ms.int32).reshape((1, -1, 1, 1)), (count, 1, height, width))
-    picked = (spread(label.expand_dims(1), classes) == numbers).astype(ms.float32)  # all 0 where ignored
-    if weight is not None:
-        picked = picked * spread(weight.expand_dims(1), classes)
-    return -(log_probabilities(logits) * picked).sum() / (count * height * width)
+    count, height, width = label.shape
+    return cross_entropy_sum(logits, label, IGNORE, weight) / (count * height * width)
 
 
 class FeatureDistance(nn.Cell):

@@ -52,7 +52,7 @@ def build_run(config: Config, device: Device, data: Data) -> Run:
         )
     network = set_precision(restored(build_network(config), config.restore_from, allow_initial=True), config.amp_level)
     if config.sync_bn and device.ranks > 1:
-        synchronise_norms(network, device.ranks, device.target)
+        synchronise_norms(network, device.ranks)
     loss_scale = None if config.amp_level == "O0" else LossScale(config.fixed_loss_scale)
     engine = Engine(
         iter_size=config.iter_size,
