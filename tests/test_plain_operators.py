@@ -3,6 +3,8 @@
 Both sides of every choice agree; the originals' numbers are met by both as well (the ``plain`` tests of test_golden_*).
 """
 
+from dataclasses import replace
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from tests.helpers import EITHER
 from tests.two_processes import CASES, trained
 
 CHIPS = pytest.mark.parametrize("chip", ["Ascend", "GPU"])
-TINY = "--depths 1,1,1,1 --width 4 --device CPU --num_workers 1 --num_steps_stop 3 --mode eager --batch_size 1".split()
+TINY = "--depths 1,1,1,1 --width 4 --device CPU --num_workers 1 --num_steps_stop 3 --batch_size 1".split()
 OTHERS = {
     "advent": f"{CASES['adversarial']} --view self_information --gan LS",
     "min_entropy": f"{CASES['adversarial']} --method min_entropy",
@@ -79,6 +81,7 @@ def test_both_sides_of_a_rewrite(monkeypatch, rng, compiled, case):
 def test_steps_of_every_system(monkeypatch, world, case):
     """Three eager steps: losses, weights and statistics."""
     config = load_config([*{**CASES, **OTHERS}[case].split(), *TINY, "--data_path", str(world)])
+    config = replace(config, mode="eager", sync_bn=False)
     expected, weights, moved = trained(config, Device("CPU", 0, 1))
     on(monkeypatch, "GPU")
     losses, others, _ = trained(config, Device("CPU", 0, 1))
@@ -91,7 +94,7 @@ def test_steps_of_every_system(monkeypatch, world, case):
 def test_a_compiled_step_in_float16(monkeypatch, world):
     """The first losses at O2, with the loss scale and its control flow, are O0's but for the rounding."""
     on(monkeypatch, "Ascend")
-    words = [*CASES["adversarial"].split(), *TINY, "--data_path", str(world), "--mode", "graph", "--loss_scale", "128"]
+    words = [*CASES["adversarial"].split(), *TINY, "--data_path", str(world), "--loss_scale", "128"]
     found = [trained(load_config([*words, "--amp_level", level]), Device("CPU", 0, 1))[0] for level in ("O0", "O2")]
     np.testing.assert_allclose(found[1][0][:6], found[0][0], rtol=1e-2)
     assert found[1][0][6:] == [128, 0] and np.isfinite(found[1]).all()
