@@ -38,7 +38,7 @@ train() {
 }
 
 # newest: the checkpoint of $output with the most iterations
-newest() { ls "$output" | grep -E '^pointrend_[0-9]+\.ckpt$' | sort -V | tail -n 1; }
+newest() { [ -z "${SHOW_ONLY:-}" ] || { echo pointrend_NEWEST.ckpt; return; }; ls "$output" | grep -E '^pointrend_[0-9]+\.ckpt$' | sort -V | tail -n 1; }
 
 # score CHECKPOINT OPTIONS...: in float32, on one device, boundaries included
 score() {
