@@ -33,7 +33,7 @@ from model_utils.field_types import (
     known_in,
 )
 from model_utils.files import write_text
-from model_utils.kept import of_saved
+from model_utils.kept import beside_the_model, of_saved
 from model_utils.option_names import ALONE, OTHER_NAMES, Found, in_own_names, own_spelling
 from model_utils.overlays import combine, find_file, read_file
 from model_utils.published import published_configuration
@@ -186,7 +186,7 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
     """
     options = _parse_options(argv)
     names = options.pop("config_path", None)
-    given = in_own_names({key: (value, LINE) for key, value in options.items()})
+    given = beside_the_model(in_own_names({key: (value, LINE) for key, value in options.items()}))
     files, saved = [], None
     if names is not None:
         whole = find_file(Path(), names, LINE, "config_path")

@@ -22,7 +22,9 @@ from src.checkpoint import save_weights
 from src.training.build import build_network
 
 ROOT = Path(__file__).resolve().parent.parent
-ENTRIES = ("train_adv.py", "train_src.py", "eval_adv.py", "predict.py", "export.py")
+ENTRIES = ("train_adv.py", "train_src.py", "eval_adv.py", "predict.py", "export.py", "preprocess.py", "postprocess.py")
+ENTRIES += ("compute_iou.py", "createTrainLabelIds.py")
+ENTRIES += ("intrada_preprocess.py", "intrada_pth2onnx.py", "intrada_postprocess.py")
 TINY = "--depths 1,1,1,1 --width 4 --input_size 64,40 --input_size_target 64,32 --output_size 96,48".split()
 TINY += "--device CPU --log_every 1 --num_workers 1".split()
 EITHER = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "eager"])

@@ -11,7 +11,7 @@ from mindspore import Tensor
 from model_utils.config import Config, save_config
 from model_utils.device_adapter import Device, describe
 from model_utils.errors import UserError
-from model_utils.files import read_json, write_json
+from model_utils.files import read_json, write_bytes, write_json
 from model_utils.kept import keep_descriptions
 from model_utils.run_lock import only_run_in
 from model_utils.snapshot_names import best_of, remove_old, weights_of
@@ -24,7 +24,7 @@ from src.dataset.loader import EvalDataset
 from src.evaluation.metrics import read_curve
 from src.evaluation.score import evaluate, make_predictor
 from src.training.build import build_run
-from src.training.log import RunLog, SilentLog
+from src.training.log import LOGS, RunLog, SilentLog
 from src.training.loop import Schedule, train
 from src.training.streams import in_iterations, open_stream
 
@@ -69,7 +69,7 @@ def _train(
 ) -> None:
     """``run_training`` once everything is built and the folder is this run's."""
     folder, start = Path(config.snapshot_dir), state.get("iteration", 0)
-    log = _open_log(config, device, folder, start)
+    log = _open_log(config, device, folder, start, resumed_from)
     precision = "float32" if config.amp_level == "O0" else f"float16 and float32 ({config.amp_level})"
     log.say(describe(device, config.mode, precision))
     if device.target == "CPU" and config.amp_level != "O0":
@@ -170,11 +170,17 @@ def _best_so_far(snapshot: Path | None, start: int, state: dict) -> dict[str, fl
     return best if is_of_then else state.get("best", {})
 
 
-def _open_log(config: Config, device: Device, folder: Path, start: int) -> RunLog:
-    """The run folder's log, or that of a process which writes nothing."""
+def _open_log(config: Config, device: Device, folder: Path, start: int, resumed_from: Path | None) -> RunLog:
+    """The run folder's log, or that of a process which writes nothing.
+
+    Where the run goes on from another folder's snapshot, the log begins with the one beside that.
+    """
     if not device.is_first:
         return SilentLog(config.num_steps_stop, config.num_steps)
     save_config(config, folder)
+    for name in LOGS if resumed_from and not (folder / LOGS[0]).exists() else ():
+        if (beside := resumed_from.with_name(name)).is_file():
+            write_bytes(folder / name, beside.read_bytes())
     keep_descriptions(config, folder)
     labelled = config.batch_size * config.iter_size * device.ranks
     images = labelled, 2 * labelled if config.two_domains else labelled
