@@ -116,7 +116,7 @@ class Config:
     sync_bn: bool
     num_steps: Count
     num_steps_stop: Count
-    parameter_groups: Choice[Literal["nominal", "published"]]
+    parameter_groups: Choice[Literal["nominal", "published", "published_torch2"]]
     random_seed: Seed
 
     snapshot_dir: FileName

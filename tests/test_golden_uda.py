@@ -100,7 +100,7 @@ class Trainer:
         self.networks["D1"].update_parameters_name("d1.")
         self.networks["D2"].update_parameters_name("d2.")
         generator = self.networks["G"].set_train(run.endswith(".train"))
-        self.optimizer_g = make_sgd(generator, groups="published" if "published" in run else "nominal")
+        self.optimizer_g = make_sgd(generator, groups="published_torch2" if "published" in run else "nominal")
         self.optimizer_d = make_adam(self.networks["D1"], self.networks["D2"])
         self.norms: dict[str, np.ndarray] = {}
         engine = Engine(iter_size=2 if "iter_size2" in run else 1, compiled=compiled)
