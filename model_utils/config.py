@@ -126,9 +126,11 @@ class Config:
     restore_from_D2: FileName
     continue_train: FileName
     save_pred_every: Count
+    snapshot_offset: Choice[Literal[0, 1]]
     keep_snapshots: Whole
     log_every: Count
     eval_every: Whole
+    eval_every_at_end: Whole
     eval_images: Whole
 
     device: Kind

@@ -23,13 +23,14 @@ from src.dataset.domains import Data
 from src.dataset.loader import EvalDataset
 from src.evaluation.metrics import read_curve
 from src.evaluation.score import evaluate, make_predictor
+from src.recipes import recipe_of
 from src.training.build import build_run
 from src.training.log import LOGS, RunLog, SilentLog
 from src.training.loop import Schedule, train
 from src.training.streams import in_iterations, open_stream
 
 # Score of the validation -> whether a larger value is better. Entropy needs no labels.
-CRITERIA = {"miou": True, "entropy": False}
+CRITERIA = {"miou": True, "entropy": False, "miou_running_mean": True}
 
 
 def run_training(config: Config, device: Device) -> None:
@@ -80,12 +81,19 @@ def _train(
     best = _best_so_far(resumed_from, start, state)
     keeper = RunKeeper(config, device, run, data, log, best, resumed_from)
     schedule = Schedule(
-        start, config.num_steps_stop, config.iter_size, config.log_every, config.save_pred_every, config.eval_every
+        start,
+        config.num_steps_stop,
+        config.iter_size,
+        config.log_every,
+        config.save_pred_every,
+        config.eval_every,
+        config.eval_every_at_end,
+        config.snapshot_offset,
     )
     for network in run.networks.values():
         network.set_train(True)
     try:
-        if resumed_from and keeper.lacks_evaluation(start, resumed_from):
+        if resumed_from and schedule.must_evaluate(start) and keeper.lacks_evaluation(start, resumed_from):
             keeper.evaluate(start)
         train(run.step, stream, schedule, keeper, log)
     finally:
@@ -125,15 +133,14 @@ class RunKeeper:
 
     def lacks_evaluation(self, done: int, snapshot: Path) -> bool:
         """Whether the run was stopped between writing this snapshot of its own and evaluating it."""
-        is_due = self.evaluates and self._config.eval_every and done % self._config.eval_every == 0
-        if not is_due or snapshot.parent != self._folder:
+        if not self.evaluates or snapshot.parent != self._folder:
             return False
         rows = self._folder / "validation.csv"
         return not rows.is_file() or done not in read_curve(rows)["iteration"]
 
-    def save(self, done: int) -> Path:
+    def save(self, done: int, number: int) -> Path:
         """A complete snapshot, by the first process; old ones go."""
-        config, path = self._config, weights_of(self._folder, self._config.snapshot_prefix, done)
+        config, path = self._config, weights_of(self._folder, self._config.snapshot_prefix, number)
         if self._device.is_first:
             state = {"iteration": done, "best": self._best}
             save_snapshot(self._folder, path.stem, self._run.networks, self._run.optimizers, state)
@@ -144,14 +151,16 @@ class RunKeeper:
     def evaluate(self, done: int) -> None:
         """mIoU and mean entropy of the validation split; keeps the best weights by each, and best.json."""
         set_precision(self._network, "O0")  # as eval_adv.py, which is to find the same numbers
-        result = evaluate(self._network, self._predict, self._dataset, self._config.num_classes)
+        options = {"running_batch_size": self._config.valid_batch_size}
+        result = evaluate(self._network, self._predict, self._dataset, self._config.num_classes, **options)
         set_precision(self._network, self._config.amp_level)
         scores = {"miou": 100 * result.confusion.mean_iou(), "entropy": result.mean_entropy}
+        if recipe_of(self._config).RUNNING_SCORE:  # by which its originals choose
+            scores["miou_running_mean"] = result.running.as_dict()["miou_running_mean"]
         self._log.validation(done, scores)
         best = self._best
-        for name, larger_is_better in CRITERIA.items():
-            value = scores[name]
-            if name not in best or (value > best[name] if larger_is_better else value < best[name]):
+        for name, value in scores.items():
+            if name not in best or (value > best[name] if CRITERIA[name] else value < best[name]):
                 best.update({name: value, f"{name}_iteration": done})
                 save_weights(best_of(self._folder, self._config.snapshot_prefix, name), self._network)
         write_json(self._folder / "best.json", best)
