@@ -35,7 +35,9 @@ def main(argv: list[str] | None = None) -> None:
         forward, own_size = exported_forward(weights, network.OUTPUTS)
         size = own_size or size
     else:
-        forward = checkpoint_forward(restored(build_network(config), options.restore_from), config.mode == "graph")
+        forward = checkpoint_forward(
+            restored(build_network(config), options.restore_from, only_main=True), config.mode == "graph"
+        )
     root = options.source if options.source.is_dir() else options.source.parent
     predictor = Predictor(forward, network.PIXELS, size, network.ALIGNED_CORNERS)
     count = predict_all(predictor, inputs, root, options.result_dir, classes)

@@ -12,6 +12,7 @@ from model_utils.config_text import load_yaml
 from model_utils.errors import UserError
 from src.dataset.label_files import COLOR_VALUES, FIRST_VALUES, ID_VALUES, WIDE_VALUES
 from src.dataset.labels import CLASS_NAMES, IGNORE, LABEL_ID, UNKNOWN
+from src.dataset.places import spelt
 from src.dataset.samples import Sample, keep_pairs, read_list
 
 BUILT_IN = Path(__file__).resolve().parents[2] / "configs" / "datasets"
@@ -254,9 +255,10 @@ def _find(description: Description, root: Path, split: str, key: str) -> tuple[s
         (image.replace("{split}", split), label.replace("{split}", split))
         for image, label in zip(description.images, labels, strict=True)
     ]
-    own = root / description.folder
+    own = spelt(root, description.folder)
     for base in (root, root / "data", own, own / "data"):
         for pattern, label in pairs:
+            pattern, label = _as_spelt(base, pattern), _as_spelt(base, label)
             if next(base.glob(pattern), None):
                 return pattern, label, base
     pattern = pairs[0][0]
@@ -264,6 +266,12 @@ def _find(description: Description, root: Path, split: str, key: str) -> tuple[s
     if not folder.is_dir():
         raise UserError(_no_folder(description, split, "images", folder, key))
     raise UserError(f"{description.name} images: {root} holds no {pattern}; unpack the archives there")
+
+
+def _as_spelt(base: Path, pattern: str) -> str:
+    """The pattern with its fixed folders as they are written on the disk."""
+    fixed = pattern[: f"{pattern}*".index("*")].rpartition("/")[0]
+    return spelt(base, fixed).relative_to(base).as_posix() + pattern[len(fixed) :] if fixed else pattern
 
 
 def _no_folder(description: Description, split: str, what: str, folder: Path, key: str) -> str:
