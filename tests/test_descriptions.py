@@ -10,9 +10,10 @@ from PIL import Image
 
 from model_utils.config import load_config
 from model_utils.errors import UserError
-from src.dataset.description import BUILT_IN, list_samples, load_description
+from src.dataset.description import BUILT_IN, load_description
 from src.dataset.domains import Data
 from src.dataset.labels import CLASS_NAMES, LABEL_ID, TRAIN_ID, make_classes
+from src.dataset.listing import list_samples
 from src.dataset.samples import flat_name
 from src.dataset.transforms import load_label, read_bgr
 from src.evaluation.metrics import Confusion
