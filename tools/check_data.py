@@ -20,7 +20,7 @@ from model_utils.config import Config, load_config
 from model_utils.errors import UserError, run
 from model_utils.files import write_text
 from src.dataset.domains import Data
-from src.dataset.doubts import doubt
+from src.dataset.doubts import doubt, refuse_other_sizes
 from src.dataset.labels import IGNORE, Classes
 from src.dataset.samples import Sample, evenly
 from src.dataset.transforms import load_label, read_bgr
@@ -130,6 +130,15 @@ def _pairs(list_samples: Callable, *arguments, **options) -> tuple[list[Sample],
         return list_samples(*arguments, on_missing="skip", **options), str(error)
 
 
+def _sizes(samples: list[Sample], config: Config) -> list[str]:
+    """Whether an evaluation could compare its predictions with the labels."""
+    try:
+        refuse_other_sizes(samples, config.output_size)
+    except UserError as error:
+        return [f"  note: {error}"]
+    return []
+
+
 def main(argv: list[str] | None = None) -> int:
     """Checks the data of a configuration; 0 when all is well, 1 when not."""
     config = load_config(sys.argv[1:] if argv is None else argv)
@@ -151,6 +160,8 @@ def main(argv: list[str] | None = None) -> int:
             lines += [f"  no pixel of: {', '.join(absent)}"] if absent else []
             plot_frequencies(found.pixels[: len(classes.names)], classes, title, folder / f"{name}_classes.png")
         lines += [f"  problem: {problem}" for problem in by_kind(found.problems)]
+        if title == f"target {config.eval_set}":
+            lines += _sizes(samples, config)
         wrong += len(found.problems)
         save_image(contact_sheet(samples, classes), folder / f"{name}_samples.png")
     lines.append(f"{wrong} problems" if wrong else "all is well")

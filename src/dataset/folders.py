@@ -25,19 +25,19 @@ def usable(paths: Iterable[Path], where: object) -> list[Path]:
     kept, others = [], defaultdict(list)
     for path in paths:
         if path.name.startswith("."):
-            others["hidden"].append(path)
+            others["hidden files"].append(path)
         elif path.is_file():
             kept.append(path)
         else:
-            kind = "a folder" if path.is_dir() else "a broken link" if path.is_symlink() else "no file"
+            kind = "folders" if path.is_dir() else "broken links" if path.is_symlink() else "no files"
             others[kind].append(path)
     tell_left_out({kind: [path.name for path in found] for kind, found in others.items()}, where)
     return sorted(kept)
 
 
 def tell_left_out(names: dict[str, list[str]], where: object) -> None:
-    """Prints ``left out of WHERE: 2 hidden (._a.png, ...), 1 a folder (x.png)``; nothing when there are none."""
-    parts = [f"{len(of)} {why} ({shown(min(of))}{', ...' * (len(of) > 1)})" for why, of in names.items() if of]
+    """Prints ``left out of WHERE: 1 folders (x.png), 2 hidden files (._a.png, ...)``; nothing when there are none."""
+    parts = [f"{len(of)} {why} ({shown(min(of))}{', ...' * (len(of) > 1)})" for why, of in sorted(names.items()) if of]
     if parts:
         print(f"left out of {where}: {', '.join(parts)}", flush=True)
 
