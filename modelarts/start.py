@@ -22,7 +22,7 @@ from model_utils.config import Config, load_config
 from model_utils.errors import UserError, run
 from model_utils.local_adapter import Place, find_place
 from model_utils.moxing_adapter import sync_in, sync_out
-from model_utils.snapshot_names import is_last_written, is_there, weights_of
+from model_utils.snapshot_names import is_last_written, is_there, iteration_of, list_snapshots
 from modelarts.child import Child, start
 from modelarts.job import Job, as_words, bring_inputs, open_output, read_job
 
@@ -91,7 +91,8 @@ def check_options(task: Task, job: Job) -> Config | None:
 
 def is_finished(config: Config, folder: Path) -> bool:
     """Whether the job is started again after its last snapshot."""
-    return is_there(weights_of(folder, config.snapshot_prefix, config.num_steps_stop))
+    found = list_snapshots(folder, config.snapshot_prefix or "*")
+    return any(is_there(path) and iteration_of(path) == config.num_steps_stop for path in found)
 
 
 def run_program(task: Task, job: Job, here: Place, folder: Path | None) -> int:
