@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> None:
     options, rest = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
     config = load_config(["--restore_from", options.restore_from, *rest], beside="restore_from")
     device = start_configured(config)
-    print(describe(device, config.mode), flush=True)
+    print(describe(device, config.mode, exact=config.exact), flush=True)
     from src.checkpoint import restored
     from src.dataset.domains import Data
     from src.evaluation.inputs import list_inputs

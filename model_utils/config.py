@@ -138,6 +138,7 @@ class Config:
     mode: Choice[Literal["graph", "eager"]]
     memory: Choice[Literal["auto", "normal", "low"]]
     deterministic: bool
+    exact: bool
     threads: Threads
     is_distributed: Choice[Literal["auto", "0", "1"]]
 
