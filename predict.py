@@ -37,8 +37,8 @@ def main(argv: list[str] | None = None) -> None:
         forward, own_size = exported_forward(weights, network.OUTPUTS)
         size = own_size or size
     else:
-        network = restored(network, options.restore_from, only_main=True)
-        forward = checkpoint_forward(network, config.mode == "graph")
+        trained = restored(build_network(config), options.restore_from, only_main=True)
+        forward = checkpoint_forward(trained, config.mode == "graph")
     predictor = Predictor(forward, network.PIXELS, size, network.ALIGNED_CORNERS)
     images, videos, broken = predict_all(predictor, inputs, options.result_dir, classes, config.on_broken)
     if broken:
