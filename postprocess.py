@@ -9,8 +9,9 @@ import numpy as np
 
 from model_utils.device_adapter import prepare_environment
 from model_utils.errors import UserError, run
-from src.dataset.description import Description, list_samples, load_description
+from src.dataset.description import Description, load_description
 from src.dataset.labels import make_classes
+from src.dataset.listing import list_samples
 from src.dataset.transforms import Size, load_label
 from src.evaluation.metrics import Confusion, format_table, write_scores
 from src.export.description import ModelDescription, network_description, read_description, stems_of

@@ -81,6 +81,7 @@ class Config:
     source_set: Text
     set: Text
     eval_set: Text
+    eval_list: FileName
     labelled_domain: Choice[Literal["source", "target"]]
     augmentation: Choice[Literal["none", "icnet"]]
     fda_beta: Annotated[Weight, Field(lt=0.5)]
@@ -94,6 +95,7 @@ class Config:
     train_points: Count
     on_missing: Choice[Literal["fail", "skip"]]
     on_broken: Choice[Literal["fail", "skip"]]
+    largest_pixels: Count
     num_workers: Annotated[Threads, Field(gt=0)]
 
     batch_size: Count
@@ -138,6 +140,7 @@ class Config:
     mode: Choice[Literal["graph", "eager"]]
     memory: Choice[Literal["auto", "normal", "low"]]
     deterministic: bool
+    exact: bool
     threads: Threads
     is_distributed: Choice[Literal["auto", "0", "1"]]
 

@@ -38,11 +38,13 @@ Predict = Callable[[np.ndarray, Size | None], Prediction]
 
 @dataclass
 class Result:
-    """Counts, and the mean normalised entropy of the predictions, which needs no labels."""
+    """Counts, and the mean normalised entropy of the predictions, which needs no labels; ``pixels`` (256,) of the
+    labels' trainIds."""
 
     confusion: Confusion
     mean_entropy: float
     running: RunningMean = field(default_factory=RunningMean)
+    pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
 
 
 class Ensemble(Network):
@@ -124,7 +126,7 @@ def evaluate(
     predict: Predict,
     dataset: Iterable[EvalItem],
     classes: int,
-    each: Callable[[int, EvalItem, Prediction], None] | None = None,
+    each: Callable[[EvalItem, Prediction], None] | None = None,
     running_batch_size: int = 1,
 ) -> Result:
     """Runs ``predict`` over a data set and counts.
@@ -132,24 +134,26 @@ def evaluate(
     Labels that have another size than the predictions are refused by ``Confusion.add``.
 
     Args:
-        each: called as ``each(number, item, prediction)`` after every image, e.g. to save pictures.
+        each: called as ``each(item, prediction)`` after every image, e.g. to save pictures.
         running_batch_size: see ``RunningMean``.
     """
     was_training = network.training
     network.set_train(False)
     confusion, running, entropies = Confusion(classes), RunningMean(running_batch_size), []
+    pixels = np.zeros(256, np.int64)
     try:
-        for number, item in enumerate(dataset):
+        for item in dataset:
             prediction = predict(item.image, None if item.label is None else item.label.shape)
             entropies.append(prediction.entropy)
             if item.label is not None:
                 confusion.add(item.label, prediction.train_ids)
                 running.add(confusion)
+                pixels += np.bincount(item.label.ravel(), minlength=256)
             if each:
-                each(number, item, prediction)
+                each(item, prediction)
     finally:
         network.set_train(was_training)
-    return Result(confusion, float(np.mean(entropies)) if entropies else 0.0, running)
+    return Result(confusion, float(np.mean(entropies)) if entropies else 0.0, running, pixels)
 
 
 def score_folder(

@@ -11,6 +11,7 @@ Sources: Tranheden et al., DACS (WACV 2021); Hoyer et al., DAFormer (CVPR 2022) 
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -181,6 +182,11 @@ class MixedStream:
         self._place = {"rank": rank, "ranks": ranks}
         self._seed, self._pool = seed, ThreadPoolExecutor(1)
         self._ahead = self._pool.submit(self._make)
+
+    @property
+    def broken(self) -> set[Path]:
+        """Files that were skipped."""
+        return self._stream.broken
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         return self

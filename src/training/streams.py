@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import mindspore as ms
 
@@ -56,6 +57,11 @@ class DomainStream:
 
     def __next__(self) -> tuple[ms.Tensor, ...]:
         return (*next(self._source), *next(self._target))
+
+    @property
+    def broken(self) -> set[Path]:
+        """Files of both that were skipped."""
+        return self._source.broken | self._target.broken
 
     def close(self) -> None:
         self._source.close()
