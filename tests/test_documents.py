@@ -5,11 +5,14 @@ docs/documents.md lists the same lines. ``{home}`` is a folder with data and wei
 
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -17,55 +20,18 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
+import train_src
 from model_utils.config import Config, load_config
+from model_utils.device_adapter import Device
+from model_utils.errors import UserError
 from src.dataset.domains import Data
 from src.models import DeepLabMulti, PointRend
+from tests.document_lines import ADVENT, ICNETS, OPTIONS, POINTRENDS, SCRIPTS
 from tests.helpers import EAGER, ROOT, call, losses
 from tests.test_checkpoint import original_state, write_zip
 
 SMALL = "--depths 1,1,1,1 --width 4 --input_size 64,32 --input_size_target 64,32 --output_size 96,48".split()
 SMALL += "--device CPU --log_every 1 --num_workers 1 --eval_every 0 --amp_level O0 --batch_size 1".split()
-ADVENT, ICNETS, POINTRENDS = "documents/IntraDA", "documents/ICNet", "documents/PointRend"
-STAGE_TWO = {"method": "min_entropy", "aspp_branches": 4, "loss_scale": "128", "amp_level": "O2"}
-ICNET = {"network": "icnet", "depths": (3, 4, 6, 3), "label_resize": "original", "num_steps": 200}
-POINTREND = {"network": "pointrend", "loss_scale": "512", "milestones": (40000, 55000)}
-OPTIONS = "--data_path={home}/datasets --pth_path={home}/R-101.pkl --output_path={home}/output"
-
-# (where it is typed, the line, then what each of its runs must be: devices, program and keys of the configuration)
-SCRIPTS = [
-    ("scripts", "bash run_train.sh 8 {home}/data", (8, "train_adv.py", {"method": "adversarial", "aspp_branches": 2})),
-    ("scripts", "bash run_train_src.sh 1 {home}/data", (1, "train_src.py", {"method": "supervised"})),
-    ("scripts", "bash run_eval.sh {home}/tiny.ckpt 1 0", (1, "eval_adv.py", {"eval_mode": "score"})),
-    (".", "bash scripts/train.sh 8 {home}/data", (8, "train_adv.py", {"learning_rate": 2.5e-4})),
-    (".", "bash scripts/train_src.sh 8 {home}/data", (8, "train_src.py", {"method": "supervised"})),
-    (".", "bash scripts/test.sh {home}/tiny.ckpt", (1, "eval_adv.py", {"eval_mode": "score"})),
-    (f"{ADVENT}/entropy_rank", "bash gen_color_mask_npu.sh",
-     (1, "eval_adv.py", {"eval_mode": "rank", "aspp_branches": 4, "normalize_rare": False, "lambda_easy": 0.67})),
-    (f"{ADVENT}/intrada", "bash test/train_performance_1p.sh",
-     (1, "train_adv.py", {**STAGE_TWO, "learning_rate": 1e-3, "num_steps_stop": 500})),
-    (f"{ADVENT}/intrada", "bash test/train_performance_8p.sh",
-     (8, "train_adv.py", {**STAGE_TWO, "learning_rate": 8e-3, "num_steps_stop": 500})),
-    (f"{ADVENT}/intrada", "bash test/train_full_8p.sh",
-     (8, "train_adv.py", {**STAGE_TWO, "num_steps_stop": 3751, "save_pred_every": 30, "eval_every": 0})),
-    (f"{ADVENT}/intrada", "bash test/train_eval_8p.sh", (1, "eval_adv.py", {"eval_mode": "snapshots"})),
-    (ICNETS, "bash ./test/train_full_1p.sh --data_path={home}/datasets/",
-     (1, "train_src.py", {**ICNET, "learning_rate": 0.01, "batch_size": 7})),
-    (ICNETS, "bash ./test/train_full_8p.sh --data_path={home}/datasets/cityscapes",
-     (8, "train_src.py", {**ICNET, "learning_rate": 0.1, "batch_size": 16})),
-    (POINTRENDS, f"bash test/train_performance_1p.sh {OPTIONS}",
-     (1, "train_src.py", {**POINTREND, "batch_size": 16, "num_steps": 500})),
-    (POINTRENDS, f"bash test/train_performance_8p.sh {OPTIONS}",
-     (8, "train_src.py", {**POINTREND, "batch_size": 4, "num_steps": 500})),
-    (POINTRENDS, f"bash test/train_full_1p.sh {OPTIONS}",
-     (1, "train_src.py", {**POINTREND, "batch_size": 16, "learning_rate": 0.005, "num_steps": 65000}),
-     (1, "eval_adv.py", {})),
-    (POINTRENDS, f"bash test/train_full_8p.sh {OPTIONS}",
-     (8, "train_src.py", {**POINTREND, "batch_size": 4, "learning_rate": 0.01, "num_steps": 65000}),
-     (1, "eval_adv.py", {})),
-    (POINTRENDS, f"bash test/train_eval_8p.sh {OPTIONS}", (1, "eval_adv.py", {"network": "pointrend"})),
-    (POINTRENDS, f"bash test/train_finetune_1p.sh {OPTIONS}",
-     (1, "train_src.py", {**POINTREND, "batch_size": 16, "learning_rate": 0.005}), (1, "eval_adv.py", {})),
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -255,6 +221,44 @@ def test_intradas_inference_from_pixels_to_the_score(home, tmp_path):
     assert score_lines(printed) == score_lines(expected)
 
 
+def test_icnets_parameters_have_the_documents_defaults(capsys, monkeypatch):
+    seen = []
+    monkeypatch.setattr(train_src, "start_configured", lambda config: seen.append(config) or Device("CPU", 0, 1))
+    monkeypatch.setattr("src.training.run.run_training", lambda config, device: None)
+    train_src.main(["--cityscapes_root", "/data/cityscapes", "--name", "icnet"])
+    config = seen[0]
+    assert "configuration: configs/icnet_document.yaml" in capsys.readouterr().out
+    assert (config.network, config.snapshot_prefix, config.depths) == ("icnet", "icnet", (3, 4, 6, 3))
+    assert (config.base_size, config.crop_size, config.num_steps, config.count_in) == (1024, (960, 960), 200, "epochs")
+    assert (config.batch_size, config.valid_batch_size, config.learning_rate) == (16, 16, 0.01)
+    assert (config.momentum, config.weight_decay, config.data_dir_target) == (0.9, 1e-4, "/data/cityscapes")
+    with pytest.raises(UserError, match="start N of them"):
+        train_src.main(["--name", "icnet", "--is_distributed"])
+
+
+def test_installing_as_the_documents_do_installs_what_this_project_needs(monkeypatch):
+    wanted, given = (ROOT / "requirements.txt").read_text(encoding="utf-8"), []
+    monkeypatch.setitem(sys.modules, "setuptools", SimpleNamespace(setup=lambda **options: given.append(options)))
+    for folder in (f"{ADVENT}/ADVENT", POINTRENDS):
+        runpy.run_path(str(ROOT / folder / "setup.py"))
+    for options in given:
+        assert options["install_requires"] == [line for line in wanted.splitlines() if "==" in line]
+    for folder in (ICNETS, POINTRENDS):
+        name = (ROOT / folder / "requirements.txt").read_text(encoding="utf-8").removeprefix("-r ").strip()
+        assert (ROOT / folder / name).resolve() == ROOT / "requirements.txt"
+    shown = "cd documents/PointRend && source test/env_npu.sh && command -v python"
+    assert call("bash", "-c", shown, env={}).strip().endswith("/python") and len(given) == 2
+
+
+@pytest.mark.parametrize("page", ["docs/documents.md", "docs/documents_CN.md"])
+def test_the_page_lists_every_line_and_only_tests_that_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for _, line, *_ in SCRIPTS:
+        assert next(word for word in line.split() if word.endswith(".sh")) in text
+    tests = set(re.findall(r"`(test_\w+)`", text))
+    assert tests and all(f"def {name}" in Path(__file__).read_text(encoding="utf-8") for name in tests)
+
+
 def test_createtrainlabelids_writes_label_train_ids(world, tmp_path):
     shutil.copytree(world / "Cityscapes/gtFine/val", tmp_path / "cityscapes/gtFine/val")
     printed = call("createTrainLabelIds.py", tmp_path / "cityscapes", "--workers", 1)
@@ -262,10 +266,10 @@ def test_createtrainlabelids_writes_label_train_ids(world, tmp_path):
     assert len(list((tmp_path / "cityscapes").rglob("*_gtFine_labelTrainIds.png"))) == 2
 
 
-def test_a_file_of_advents_layout_without_configuration_stops(tmp_path):
+def test_a_file_of_advents_layout_without_configuration_stops(world, tmp_path):
     """Its four trained branches give it away; both commands that would do are in the sentence."""
     network = DeepLabMulti(aspp_branches=4, depths=(1, 1, 1, 1), width=24)
     save_file({k: v for k, v in original_state(network, 3).items() if v.ndim}, tmp_path / "mine.safetensors")
     words = ["--restore_from", tmp_path / "mine.safetensors", "--depths", "1,1,1,1", "--width", 24, "--device", "CPU"]
-    printed = call("eval_adv.py", *words, "--data_path", tmp_path, code=2)
+    printed = call("eval_adv.py", *words, "--data_path", world, "--output_size", "0,0", code=2)
     assert "--aspp_branches 4" in printed and "--config_path configs/advent.yaml" in printed
