@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from model_utils import local_adapter
 from model_utils.errors import UserError
+from model_utils.launched import follow_msrun
 
 if TYPE_CHECKING:
     from model_utils.config import Config
@@ -70,7 +71,9 @@ def start_device(
     Raises:
         UserError: the device that was asked for is not there, or a variable of the launcher is wrong.
     """
-    local_adapter.find_place()  # refuses wrong variables before MindSpore waits because of them
+    place = local_adapter.find_place()  # refuses wrong variables before MindSpore waits because of them
+    if place.started_by == "msrun":
+        follow_msrun(place.rank, place.is_scheduler)
     prepare_environment(device, threads, runs_exported=runs_exported)
     import mindspore as ms
     from mindspore import communication
