@@ -43,9 +43,7 @@ def test_a_job_ends_within_a_minute_and_leaves_no_process(world, tmp_path, fault
         printed, _ = job.communicate(timeout=120)
         assert job.returncode == code, printed
         if fault == "a rank dies":
-            line = (
-                f"rank {rank} on {platform.node()} was ended by signal 9 (SIGKILL), as the system does"
-            )
+            line = f"rank {rank} on {platform.node()} was ended by signal 9 (SIGKILL), as the system does"
             assert line in printed and "iter = " in printed.partition(line)[2]
         while _of(run) and time.monotonic() - begin < 60:
             time.sleep(0.2)
