@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> None:
     options, rest = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
     config = load_config(["--restore_from", options.restore_from, *rest], beside="restore_from")
     device = start_configured(config)
-    print(describe(device, config.mode), flush=True)
+    print(describe(device, config.mode, exact=config.exact), flush=True)
     from src.checkpoint import restored
     from src.dataset.domains import Data
     from src.evaluation.inputs import list_inputs
@@ -37,7 +37,8 @@ def main(argv: list[str] | None = None) -> None:
         forward, own_size = exported_forward(weights, network.OUTPUTS)
         size = own_size or size
     else:
-        forward = checkpoint_forward(restored(build_network(config), options.restore_from), config.mode == "graph")
+        trained = restored(build_network(config), options.restore_from, only_main=True)
+        forward = checkpoint_forward(trained, config.mode == "graph")
     predictor = Predictor(forward, network.PIXELS, size, network.ALIGNED_CORNERS)
     images, videos, broken = predict_all(predictor, inputs, options.result_dir, classes, config.on_broken)
     if broken:

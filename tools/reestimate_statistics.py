@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> None:
     if not config.restore_from:
         raise UserError("restore_from: name the checkpoint, --restore_from FILE")
     device = start_configured(config)
-    print(describe(device, config.mode), flush=True)
+    print(describe(device, config.mode, exact=config.exact), flush=True)
     from src.checkpoint import restored, save_weights
     from src.dataset.domains import Data
     from src.dataset.loader import EvalDataset

@@ -12,6 +12,7 @@ from src.dataset.description import Description, load_description
 from src.dataset.image_files import set_largest_pixels
 from src.dataset.labels import Classes, make_classes
 from src.dataset.listing import list_samples
+from src.dataset.places import data_set_in
 from src.dataset.samples import Sample
 from src.intrada.folder import EASY, HARD, list_pseudo_labels
 
@@ -60,7 +61,8 @@ class Data:
         return ", ".join(f"{name} {one.description.name} in {one.root}" for name, one in domains.items())
 
     def _domain(self, description: Description, folder: str, key: str) -> Domain:
-        root = Path(folder or Path(self._config.data_path) / description.folder)
+        above = Path(self._config.data_path)
+        root = Path(folder) if folder else data_set_in(above, description.folder, description.images)
         return Domain(description, root, key, self.classes.names)
 
     @cached_property

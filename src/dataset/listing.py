@@ -8,6 +8,7 @@ from pathlib import Path
 from model_utils.errors import UserError
 from src.dataset.description import Description
 from src.dataset.folders import in_any_case, usable
+from src.dataset.places import spelt
 from src.dataset.samples import Sample, keep_pairs, read_list
 
 
@@ -100,10 +101,10 @@ def _find(description: Description, root: Path, split: str, key: str) -> tuple[P
         _Place(image.replace("{split}", split), label.replace("{split}", split))
         for image, label in zip(description.images, labels, strict=True)
     ]
-    own = root / description.folder
+    own = spelt(root, description.folder)
     for base in (root, root / "data", own, own / "data"):
         found, seen = [], set()
-        for place in places:
+        for place in (_Place(_as_spelt(base, place.images), _as_spelt(base, place.labels)) for place in places):
             first = next(base.glob(in_any_case(place.images)), None)
             if first and (first.parent.stat().st_ino, first.name) not in seen:  # not one folder by two names
                 seen.add((first.parent.stat().st_ino, first.name))
@@ -116,6 +117,12 @@ def _find(description: Description, root: Path, split: str, key: str) -> tuple[P
     if not folder.is_dir():
         raise UserError(_no_folder(description, split, "images", folder, key))
     raise UserError(f"{description.name} images: {root} holds no {places[0].images}; unpack the archives there")
+
+
+def _as_spelt(base: Path, pattern: str) -> str:
+    """The pattern with its fixed folders as they are written on the disk."""
+    fixed = _fixed(pattern)
+    return spelt(base, fixed).relative_to(base).as_posix() + pattern[len(fixed) :] if fixed else pattern
 
 
 def _no_folder(description: Description, split: str, what: str, folder: Path, key: str) -> str:

@@ -129,7 +129,7 @@ def score_snapshots(config: Config, device: Device) -> None:
     for iteration, path in snapshots:
         key = json.dumps([path.name, checksum(path), setting])
         if key not in known:
-            restored(network, str(path))
+            restored(network, str(path), only_main=True)
             progress = tqdm(dataset, desc=path.name, unit="image")
             result = evaluate(network, predict, progress, config.num_classes)
             known[key] = {"miou": 100 * result.confusion.mean_iou(), "entropy": result.mean_entropy}
@@ -208,10 +208,12 @@ def eval_dataset(config: Config, samples: list[Sample], network: Network) -> Eva
 
 def _network(config: Config) -> Network:
     """The network of ``restore_from``, averaged with that of ``ensemble_with`` if there is one."""
-    network = restored(build_network(config), config.restore_from)
+    network = restored(build_network(config), config.restore_from, only_main=True)
     if not config.ensemble_with:
         return network
-    return Ensemble(network, restored(build_network(config), config.ensemble_with), config.ensemble_weight)
+    return Ensemble(
+        network, restored(build_network(config), config.ensemble_with, only_main=True), config.ensemble_weight
+    )
 
 
 def _predictor(config: Config, network: Network) -> Predict:

@@ -37,7 +37,7 @@ def write_report(
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         if evaluated:
-            sections += [("Classes", _classes(evaluated, work)), ("Predictions", _scenes(evaluated, pictures))]
+            sections += [("Classes", class_parts(evaluated, work)), ("Predictions", scene_parts(evaluated, pictures))]
             sections += [("Confusion", _confusions(evaluated, work))]
         for one in runs:
             of = f": {one.title}" if len(runs) > 1 else ""
@@ -114,7 +114,8 @@ def _facts(one: RunFolder) -> dict[str, str]:
     return facts
 
 
-def _classes(evaluated: dict[str, Evaluation], work: Path) -> list[Part]:
+def class_parts(evaluated: dict[str, Evaluation], work: Path) -> list[Part]:
+    """IoU of every class, as bars and as a table; of two evaluations their difference too."""
     if len({tuple(one.iou) for one in evaluated.values()}) > 1:
         raise UserError(f"{', '.join(evaluated)}: were evaluated on other classes; report them apart")
     plot_class_bars({name: one.iou for name, one in evaluated.items()}, work / "classes.png")
@@ -145,7 +146,7 @@ def _confusions(evaluated: dict[str, Evaluation], work: Path) -> list[Part]:
     return parts
 
 
-def _scenes(evaluated: dict[str, Evaluation], count: int) -> list[Part]:
+def scene_parts(evaluated: dict[str, Evaluation], count: int) -> list[Part]:
     """Side-by-sides of image, label and every run's prediction, of images chosen evenly among those that all runs have
     predicted and, where there are some, drawn."""
     lists = [{entry["name"]: entry["image"] for entry in one.result.get("images", [])} for one in evaluated.values()]

@@ -85,8 +85,7 @@ def _train(
     """``run_training`` once everything is built."""
     folder, start = Path(config.snapshot_dir), state.get("iteration", 0)
     log = _open_log(config, device, folder, start)
-    precision = "float32" if config.amp_level == "O0" else f"float16 and float32 ({config.amp_level})"
-    log.say(describe(device, config.mode, precision))
+    log.say(describe(device, config.mode, config.amp_level, exact=config.exact))
     if device.target == "CPU" and config.amp_level != "O0":
         log.say("amp_level: a CPU only imitates float16; --amp_level O0 is quicker and more exact here")
     log.say(f"data: {data}")
