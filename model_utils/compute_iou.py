@@ -11,6 +11,7 @@ if __name__ == "__main__":  # also as `python model_utils/compute_iou.py`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from model_utils.errors import run
+from model_utils.field_types import user_path
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -28,15 +29,17 @@ def main(argv: list[str] | None = None) -> None:
             print(f"{number} / {images}: {100 * confusion.iou().mean():.2f}", flush=True)
 
     parser = argparse.ArgumentParser(prog="compute_iou", description=main.__doc__)
-    parser.add_argument("gt_dir", type=Path, help="folder with *_gtFine_labelIds.png, or of the --dataset")
-    parser.add_argument("pred_dir", type=Path, help="folder with the predictions, searched through")
-    parser.add_argument("--devkit_dir", type=Path, help="folder with info.json, val.txt, label.txt: its pairs and ids")
+    parser.add_argument("gt_dir", type=user_path, help="folder with *_gtFine_labelIds.png, or of the --dataset")
+    parser.add_argument("pred_dir", type=user_path, help="folder with the predictions, searched through")
+    parser.add_argument(
+        "--devkit_dir", type=user_path, help="folder with info.json, val.txt, label.txt: its pairs and ids"
+    )
     parser.add_argument("--dataset", metavar="NAME|FILE", help="a described data set: its labels and classes")
     parser.add_argument("--split", default="val", help="of the --dataset")
-    parser.add_argument("--model", type=Path, help="the exported model: its description gives the classes")
+    parser.add_argument("--model", type=user_path, help="the exported model: its description gives the classes")
     parser.add_argument("--pred_ids", choices=("trainId", "labelId"), default="trainId", help="what the files hold")
     parser.add_argument("--allow_missing", action="store_true", help="score the predictions that are there")
-    parser.add_argument("--save_to", type=Path, help="folder for result.json, .csv and .txt")
+    parser.add_argument("--save_to", type=user_path, help="folder for result.json, .csv and .txt")
     options = parser.parse_args(argv)
     labels = spelt(Path(options.gt_dir.anchor), str(options.gt_dir.relative_to(options.gt_dir.anchor)))
     devkit = read_devkit(options.devkit_dir, labels) if options.devkit_dir else None
