@@ -7,6 +7,7 @@ from pathlib import Path
 from model_utils.config import Config, load_config
 from model_utils.device_adapter import start_configured
 from model_utils.errors import UserError, run
+from model_utils.field_types import user_path
 from model_utils.sizes import Size, parse_size
 
 # Above this share of the largest output, two programs do not compute the same.
@@ -31,7 +32,7 @@ def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     add = parser.add_argument
     add("--restore_from", "--ckpt_file", required=True, metavar="FILE", help=".ckpt, .safetensors, .pth or .pkl")
     add("--file_format", type=str.upper, choices=("MINDIR", "ONNX", "AIR"), default="MINDIR")
-    add("--file_name", type=Path, help="the file to write; default: the checkpoint's name with another ending")
+    add("--file_name", type=user_path, help="the file to write; default: the checkpoint's name with another ending")
     add("--batch_size", type=batch, default=1, metavar="N|dynamic", help="1 to 64, or dynamic (default 1)")
     add("--opset", type=int, choices=(11, 12, 13), help="of an ONNX file, at most; default 13, 16 for PointRend")
     add("--size", type=parse_size, metavar="W,H", help="of the input, e.g. 1024,512; default: input_size_target")
@@ -39,7 +40,7 @@ def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     add("--upsample", action="store_true", help="upsample the logits to the configuration's output_size in the graph")
     add("--argmax", action="store_true", help="trainIds (int32) instead of logits")
     add("--normalize_in_graph", action="store_true", help="input (N, H, W, 3) uint8 RGB; no mean on the device's side")
-    add("--enc_key_file", type=Path, help="encrypt the MINDIR with the 16, 24 or 32 bytes of this file")
+    add("--enc_key_file", type=user_path, help="encrypt the MINDIR with the 16, 24 or 32 bytes of this file")
     add("--enc_mode", choices=("AES-GCM", "AES-CBC", "SM4-CBC"), default="AES-GCM")
     add("--verify", type=yes_or_no, default=True, metavar="true|false", help="compare with MindSpore (default true)")
     return parser.parse_known_args(argv)
