@@ -26,6 +26,7 @@ from model_utils.field_types import (
     SizeOrNone,
     Text,
     Threads,
+    Two,
     Weight,
     Whole,
     explain,
@@ -60,11 +61,16 @@ class Config:
     lambda_adv_target2: Weight
     lambda_ent_target1: Weight
     lambda_ent_target2: Weight
+    source_mean: Choice[Literal["valid", "all"]]
+    feature_distance: Weight
     teacher_alpha: Share
+    teacher_from_start: bool
     pseudo_threshold: Share
+    pseudo_border: Two[Whole]
     jitter_strength: Annotated[Weight, Field(le=0.5)]
     masked_block: Whole
     masked_share: Share
+    masked_weight: Positive
     label_resize: Choice[Literal["nearest", "original"]]
 
     source_dataset: FileName
@@ -84,6 +90,9 @@ class Config:
     fda_beta: Annotated[Weight, Field(lt=0.5)]
     random_crop: SizeOrNone
     random_flip: bool
+    crop_max_share: Annotated[Positive, Field(le=1)]
+    rare_class_sampling: Weight
+    rare_class_min_pixels: Whole
     base_size: Count
     crop_size: Crop
     input_size: PixelSize
@@ -96,6 +105,7 @@ class Config:
 
     batch_size: Count
     iter_size: Count
+    optimizer: Choice[Literal["sgd", "adamw"]]
     learning_rate: Positive
     learning_rate_D: Positive
     clip_norm: Weight
@@ -106,7 +116,7 @@ class Config:
     rate_changes: Choice[Literal["iteration", "epoch"]]
     heads_factor: Positive
     count_in: Choice[Literal["iterations", "epochs"]]
-    schedule: Choice[Literal["poly", "poly_early", "warmup_cosine", "step"]]
+    schedule: Choice[Literal["poly", "poly_early", "warmup_poly", "warmup_cosine", "step"]]
     milestones: Several[Whole]
     decay_norms: bool
     amp_level: Choice[Literal["O0", "O1", "O2", "O3"]]

@@ -70,6 +70,13 @@ class Data:
         return self.target.samples(config.set, _path(config.data_list_target), on_missing=config.on_missing)
 
     @property
+    def folder_of_labels(self) -> Path:
+        """Where the labels of ``labelled`` are."""
+        if self.are_pseudo_labels:
+            return Path(self._config.ranking_dir)
+        return self.source.root if self.has_source else self.target.root
+
+    @property
     def are_pseudo_labels(self) -> bool:
         """Whether the labels of ``labelled`` are predictions, which have the network's input size."""
         return bool(self._config.two_domains and self._config.ranking_dir)

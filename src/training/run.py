@@ -44,6 +44,8 @@ def run_training(config: Config, device: Device) -> None:
     folder = Path(config.snapshot_dir)
     resumed_from = _find_snapshot(config, folder)
     started_from = {"restore_from": "", "restore_from_D1": "", "restore_from_D2": ""}  # a snapshot holds all of them
+    if config.feature_distance and not (config.restore_from or resumed_from):
+        raise UserError("feature_distance: keeps to the weights that a training starts from; name them, --restore_from")
     run = build_run(replace(config, **started_from) if resumed_from else config, device, data)
     state = load_snapshot(resumed_from, run.networks, run.optimizers) if resumed_from else {}
     start = state.get("iteration", 0)
@@ -82,8 +84,7 @@ def _train(
     schedule = Schedule(
         start, config.num_steps_stop, config.iter_size, config.log_every, config.save_pred_every, config.eval_every
     )
-    for network in run.networks.values():
-        network.set_train(True)
+    run.set_train()
     try:
         if resumed_from and keeper.lacks_evaluation(start, resumed_from):
             keeper.evaluate(start)
