@@ -13,7 +13,7 @@ def main(argv: list[str] | None = None) -> None:
     if not config.restore_from:
         raise UserError("restore_from: name the checkpoint to evaluate, --restore_from FILE")
     device = start_configured(config)
-    print(describe(device, config.mode), flush=True)
+    print(describe(device, config.mode, exact=config.exact), flush=True)
     from src.evaluation.modes import MODES
 
     MODES[config.eval_mode](config, device)

@@ -33,6 +33,7 @@ def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     add("--file_format", type=str.upper, choices=("MINDIR", "ONNX", "AIR"), default="MINDIR")
     add("--file_name", type=Path, help="the file to write; default: the checkpoint's name with another ending")
     add("--batch_size", type=batch, default=1, metavar="N|dynamic", help="1 to 64, or dynamic (default 1)")
+    add("--opset", type=int, choices=(11, 12, 13), help="of an ONNX file, at most; default 13, 16 for PointRend")
     add("--size", type=parse_size, metavar="W,H", help="of the input, e.g. 1024,512; default: input_size_target")
     add("--head", help="only this output, e.g. main; default: all")
     add("--upsample", action="store_true", help="upsample the logits to the configuration's output_size in the graph")
@@ -59,7 +60,7 @@ def export_checkpoint(config: Config, options: argparse.Namespace, size: Size) -
     target = choose_target(options)
     key, classes = read_key(options), Data(config).classes
     network = build_network(config)
-    print(load_weights(network, config.restore_from, allow_initial=False), flush=True)
+    print(load_weights(network, config.restore_from, allow_initial=False, only_main=options.head == "main"), flush=True)
     cell = DeployNet(
         network,
         head=options.head,
@@ -70,7 +71,7 @@ def export_checkpoint(config: Config, options: argparse.Namespace, size: Size) -
     form = {"batch": options.batch_size, "size": size}
     secret = {"key": key, "key_mode": options.enc_mode} if key else {}
     if options.file_format == "ONNX":
-        export_onnx(cell, target, **form)
+        export_onnx(cell, target, **form, opset=options.opset)
     else:
         export_mindir(cell, target, **form, **secret)
     for name, value in (differences(cell, target, **form, **secret) if options.verify else {}).items():

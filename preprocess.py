@@ -17,7 +17,8 @@ def main(argv: list[str] | None = None) -> None:
     """Writes the images of a split, Cityscapes' DATA/leftImg8bit/SPLIT/**.png, as OUT/<stem>.bin."""
     from tqdm import tqdm
 
-    from src.dataset.description import list_samples, load_description
+    from src.dataset.description import load_description
+    from src.dataset.listing import list_samples
     from src.dataset.transforms import read_bgr
     from src.export.description import network_description, read_description, stems_of
     from src.models import NETWORKS

@@ -16,23 +16,34 @@ from model_utils.errors import run
 def main(argv: list[str] | None = None) -> None:
     """Prints the table of the predictions in PRED_DIR."""
     from src.dataset.labels import CLASS_NAMES
-    from src.evaluation.metrics import format_table, write_scores
+    from src.dataset.places import spelt
+    from src.evaluation.devkit import read_devkit
+    from src.evaluation.metrics import Confusion, format_table, write_scores
     from src.evaluation.score import score_folder
+
+    def progress(number: int, images: int, confusion: Confusion) -> None:
+        if number and number % 10 == 0:  # the plain mean, as there: nan until every class has occurred
+            print(f"{number} / {images}: {100 * confusion.iou().mean():.2f}", flush=True)
 
     parser = argparse.ArgumentParser(prog="compute_iou", description=main.__doc__)
     parser.add_argument("gt_dir", type=Path, help="folder with *_gtFine_labelIds.png, searched through")
     parser.add_argument("pred_dir", type=Path, help="folder with the predictions, searched through")
+    parser.add_argument("--devkit_dir", type=Path, help="folder with info.json, val.txt, label.txt: its pairs and ids")
     parser.add_argument("--pred_ids", choices=("trainId", "labelId"), default="trainId", help="what the files hold")
     parser.add_argument("--allow_missing", action="store_true", help="score the predictions that are there")
     parser.add_argument("--save_to", type=Path, help="folder for result.json, .csv and .txt")
     options = parser.parse_args(argv)
-    confusion, scored = score_folder(
-        options.gt_dir, options.pred_dir, predictions_are=options.pred_ids, allow_missing=options.allow_missing
-    )
-    print(f"Num classes {confusion.classes}, {scored} images")
-    print(format_table(confusion, CLASS_NAMES))
+    labels = spelt(Path(options.gt_dir.anchor), str(options.gt_dir.relative_to(options.gt_dir.anchor)))
+    devkit = read_devkit(options.devkit_dir, labels) if options.devkit_dir else None
+    names = devkit.names if devkit else CLASS_NAMES
+    print(f"Num classes {len(names)}")
+    form = {"predictions_are": options.pred_ids, "allow_missing": options.allow_missing}
+    confusion, scored = score_folder(labels, options.pred_dir, devkit=devkit, each=progress, **form)
+    if options.allow_missing:
+        print(f"{scored} images")
+    print(format_table(confusion, names))
     if options.save_to:
-        write_scores(options.save_to, confusion, CLASS_NAMES)
+        write_scores(options.save_to, confusion, names)
 
 
 if __name__ == "__main__":

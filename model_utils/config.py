@@ -17,6 +17,7 @@ from model_utils.field_types import (
     Crop,
     FileName,
     Four,
+    Kind,
     LossScale,
     PixelSize,
     Positive,
@@ -34,8 +35,9 @@ from model_utils.field_types import (
 )
 from model_utils.files import write_text
 from model_utils.kept import of_saved
-from model_utils.option_names import OTHER_NAMES, Found, in_own_names
+from model_utils.option_names import ALONE, OTHER_NAMES, Found, in_own_names, own_spelling
 from model_utils.overlays import combine, find_file, read_file
+from model_utils.published import published_configuration
 from src.methods import ONE_DOMAIN, TWO_DOMAINS
 from src.recipes import RECIPES
 
@@ -85,6 +87,7 @@ class Config:
     source_set: Text
     set: Text
     eval_set: Text
+    eval_list: FileName
     labelled_domain: Choice[Literal["source", "target"]]
     augmentation: Choice[Literal["none", "icnet"]]
     fda_beta: Annotated[Weight, Field(lt=0.5)]
@@ -101,6 +104,7 @@ class Config:
     train_points: Count
     on_missing: Choice[Literal["fail", "skip"]]
     on_broken: Choice[Literal["fail", "skip"]]
+    largest_pixels: Count
     num_workers: Annotated[Threads, Field(gt=0)]
 
     batch_size: Count
@@ -139,11 +143,12 @@ class Config:
     eval_every: Whole
     eval_images: Whole
 
-    device: Choice[Literal["auto", "Ascend", "GPU", "CPU"]]
+    device: Kind
     device_id: Whole
     mode: Choice[Literal["graph", "eager"]]
     memory: Choice[Literal["auto", "normal", "low"]]
     deterministic: bool
+    exact: bool
     threads: Threads
     is_distributed: Choice[Literal["auto", "0", "1"]]
 
@@ -186,7 +191,7 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
     Args:
         argv: the command line without the program's name.
         beside: a key that holds the path of a checkpoint or of a run folder. Without ``--config_path``, the
-            configuration that was saved there is used when there is one.
+            configuration that was saved there is used when there is one, else that of a published file of this name.
 
     Raises:
         UserError: unknown or repeated key, wrong type or value, missing file; the text names file, line and key.
@@ -203,7 +208,7 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
     elif beside in given:
         weights = find_file(Path(), given[beside][0], LINE, beside)
         saved = (weights if weights.is_dir() else weights.parent) / SAVED_NAME
-        files = [saved] if saved.is_file() else []
+        files = [saved] if saved.is_file() else published_configuration(weights)
     own = combine(files, DEFAULTS)
     found = {**_defaults(), **(of_saved(own, saved.parent, given) if saved else own), **given}
     where = {_known(key, place): place for key, (_, place) in found.items()}
@@ -247,15 +252,15 @@ def _parse_options(argv: list[str]) -> dict[str, str]:
             raise SystemExit(0)
         if not word.startswith("--"):
             raise UserError(f"'{word}' is not an option; write --key value, and --help for the keys")
-        name, equals, value = word[2:].partition("=")
-        key = name.replace("-", "_")
+        name, equals, value = word.lstrip("-").partition("=")  # a document has one with four dashes
+        key = own_spelling(name)
         if key not in ("config_path", *OTHER_NAMES):
             _known(key, LINE)
         if not equals:
             if words and not words[0].startswith("--"):
                 value = words.pop(0)
-            elif TYPES.get(key) is bool:
-                value = "true"
+            elif TYPES.get(key) is bool or key in ALONE:
+                value = ALONE.get(key, "true")
             else:
                 raise UserError(f"option --{key} needs a value")
         if key in options:

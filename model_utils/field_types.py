@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 from pydantic_core import core_schema
@@ -135,6 +135,13 @@ def _loss_scale(value: str) -> str:
     return value
 
 
+def _kind(value: Any) -> Any:
+    text = str(value).strip().lower()
+    if text.isdigit():
+        raise ValueError(f"must be a kind: Ascend, GPU, CPU or auto; a chip's number is --device_id {text}")
+    return {"npu": "Ascend", "cuda": "GPU"}.get(text, value)
+
+
 def known_in(*tables: Mapping[str, Any]) -> AfterValidator:
     """A name that one of the tables has when the value is read."""
 
@@ -148,6 +155,7 @@ def known_in(*tables: Mapping[str, Any]) -> AfterValidator:
 
 
 Choice = Annotated[T, _Choices()]
+Kind = Annotated[Choice[Literal["auto", "Ascend", "GPU", "CPU"]], BeforeValidator(_kind)]  # of device
 _Int = Annotated[int, BeforeValidator(_plain)]
 Whole = Annotated[_Int, Field(ge=0, le=2**31 - 1)]
 Count = Annotated[_Int, Field(gt=0, le=2**31 - 1)]

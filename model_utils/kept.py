@@ -25,12 +25,13 @@ def of_saved(found: Found, folder: Path, given: Found) -> Found:
     """What the configuration saved in a run folder says, for whoever uses its model now.
 
     Descriptions are the kept ones. Where ``data_path`` is given on the command line, the saved folders of single data
-    sets, which would win over it, are forgotten.
+    sets, which would win over it, are forgotten; where another data set is, its predecessor's folder and list are.
     """
     for key in KEYS:
         if key in found and key not in given:
             kept = folder / DESCRIPTIONS / key / Path(str(found[key][0])).name
             found[key] = (str(kept), found[key][1]) if kept.is_file() else found[key]
-    if "data_path" in given:
-        found = {key: value for key, value in found.items() if key not in ("data_dir", "data_dir_target")}
-    return found
+    replaced = {"data_path": ("data_dir", "data_dir_target"), "source_dataset": ("data_dir", "data_list")}
+    replaced["target_dataset"] = ("data_dir_target", "data_list_target")
+    forgotten = {key for by, keys in replaced.items() if by in given for key in keys}
+    return {key: value for key, value in found.items() if key not in forgotten}

@@ -20,10 +20,15 @@ the_file() {
   echo "$(cd "$(dirname "$1")" && pwd)/$(basename "$1")"
 }
 
+# log_to FILE: what comes in goes on to the console and into FILE
+log_to() { if [ -n "${SHOW_ONLY:-}" ]; then cat; else tee "$1"; fi; }
+
 # launch DEVICE_NUM PROGRAM OPTIONS...: directly on one device, through msrun on several.
+# With SHOW_ONLY=1 the command is only shown, after the number of devices.
 # Worker logs go to a fresh folder msrun_log/TIME. Ctrl-C and SIGTERM end every process and give 130 and 143.
 launch() {
   local devices=$1; shift
+  if [ -n "${SHOW_ONLY:-}" ]; then printf '%q ' "$devices" "$@"; echo; exit 0; fi
   cd "$project"
   if [ "$devices" = 1 ]; then exec python "$@"; fi
   local logs; logs="$project/msrun_log/$(date +%Y%m%d_%H%M%S)_$$"

@@ -31,7 +31,7 @@ CHANGE_TOLERANCE = {True: 0.1, False: 0.05}
 RUNS = ["advnet.train", "advent.train", "minent.train", *FIVE_STEPS, "advnet_iter_size2", "advnet_published_groups"]
 # Compiling takes a minute at full depth; small networks show that the others compile to the same (test_methods,
 # test_entry_points, test_intrada).
-COMPILED = ["advnet", "minent"]
+COMPILED = ["advnet"]
 
 
 @lru_cache

@@ -140,7 +140,7 @@ def test_scores_equal_those_of_the_checkpoint(program, run_folder, tmp_path):
     cityscapes = run_folder / "world" / "Cityscapes"
     command = [ROOT / "scripts" / "run_infer_310.sh", run_folder / "tiny.onnx", cityscapes, 0, "--labels", "--color"]
     printed = call("bash", *command, cwd=tmp_path, INFER_BUILD=BUILD)
-    assert f"===> mIoU: {expected['miou']:.2f}" in printed
+    assert f"===> mIoU: {round(expected['miou'], 2)}" in printed
     assert {path.name for path in tmp_path.iterdir()} >= {"build.log", "infer.log", "acc.log", "time_Result"}
     given = ["--dataset_path", cityscapes, "--result_path", tmp_path / "result_Files"]
     call(sys.executable, "postprocess.py", *given, "--save_to", tmp_path / "bins")

@@ -13,10 +13,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from model_utils.errors import UserError
-from src.checkpoint import load_weights, save_weights
+from src.checkpoint import load_weights, restored, save_weights
 from src.checkpoint.files import read_weights
 from src.checkpoint.snapshot import save_snapshot
-from src.models import DeepLabMulti, Discriminator
+from src.models import DeepLabMulti, Discriminator, ICNet, PointRend
 from tests.test_checkpoint import original_state, tiny, write_legacy, write_zip
 
 INPUTS = Path(__file__).parent / "inputs" / "weights"
@@ -169,7 +169,7 @@ def test_single_head_files_are_the_main_head(tmp_path, name):
     with pytest.raises(UserError, match=r"missing 8 \(layer5.*, it (has one head, the main one|lacks a head)"):
         load_weights(tiny(), tmp_path / "oracle.safetensors")
     network = tiny()
-    report = load_weights(network, tmp_path / "oracle.safetensors", ("layer5.",), allow_initial=False)
+    report = load_weights(network, tmp_path / "oracle.safetensors", allow_initial=False, only_main=True)
     assert len(report.missing) == 8 and not report.left_out
     np.testing.assert_array_equal(network.layer6.conv2d_list[2].weight.asnumpy(), state["layer6.conv2d_list.2.weight"])
 
@@ -180,9 +180,21 @@ def test_another_number_of_classes(tmp_path):
     with pytest.raises(UserError, match="it is for 5 classes: set num_classes"):
         load_weights(tiny(), tmp_path / "x.safetensors")
     network = tiny()
-    report = load_weights(network, tmp_path / "x.safetensors", DeepLabMulti.RANDOM_AT_START)
+    report = load_weights(network, tmp_path / "x.safetensors", new_classes=True)
     assert len(report.missing) == 16 and "layer6.conv2d_list.3" in str(report)
     np.testing.assert_array_equal(network.conv1.weight.asnumpy(), state["conv1.weight"])
+
+
+@pytest.mark.parametrize(("network", "layers"), [(ICNet, 3), (PointRend, 5)])
+def test_only_class_layers_change_with_the_number_of_classes(tmp_path, network, layers):
+    """And the point head's first layer, of which the bias goes with the weight."""
+    save_file(state_of(network(5, depths=(1, 1, 1, 1), width=4)), tmp_path / "x.safetensors")
+    other = network(3, depths=(1, 1, 1, 1), width=4)
+    with pytest.raises(UserError, match=r"nothing was loaded"):
+        restored(other, str(tmp_path / "x.safetensors"))
+    report = load_weights(other, tmp_path / "x.safetensors", new_classes=True)
+    assert len(report.missing) == layers + (network is PointRend)
+    assert all(name.startswith(network.CLASS_LAYERS) for name in report.missing)
 
 
 def test_a_snapshot_is_compared_with_its_checksum_by_everybody(tmp_path):

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 import mindspore as ms
-from mindspore import ParameterTuple, Tensor, nn, no_inline, ops
+from mindspore import ParameterTuple, Tensor, nn, ops
+
+from src.backend.device import separate
 
 Gradient = Callable[..., tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]
 
@@ -27,7 +29,7 @@ def make_gradient(
     gradient = ms.value_and_grad(whole, None, parameters, has_aux=True)
 
     # Two domains and the update all read the weights, and of what one graph reads in two states MindSpore keeps a copy.
-    @no_inline
+    @separate
     def in_its_own_graph(image: Tensor, *rest):
         return gradient(image, *rest)
 

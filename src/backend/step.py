@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import mindspore as ms
-from mindspore import Tensor, amp, nn, no_inline, ops
+from mindspore import Tensor, amp, nn, ops
 
+from src.backend.device import separate
 from src.backend.gradient import Gradient, clip_by_norm, make_gradient
 from src.backend.precision import LossScale
 
@@ -157,7 +158,7 @@ class Engine:
         )
         loss_scale = self.loss_scale
 
-        @no_inline  # reads the weights too, and of what one graph reads in two states MindSpore keeps a copy
+        @separate  # reads the weights too, and of what one graph reads in two states MindSpore keeps a copy
         def apply(gradients):
             # Their rates, which nobody needs: without a result all of it would be left out.
             return tuple([optimizers[i](gradients[i]) for i in range(len(optimizers))])

@@ -56,7 +56,13 @@ class Report:
 
 
 def load_weights(
-    network: nn.Cell, path: str | Path, may_miss: tuple[str, ...] = (), *, allow_initial: bool = True
+    network: nn.Cell,
+    path: str | Path,
+    may_miss: tuple[str, ...] = (),
+    *,
+    allow_initial: bool = True,
+    only_main: bool = False,
+    new_classes: bool = False,
 ) -> Report:
     """Loads every parameter of ``network`` from a ``.ckpt``, ``.safetensors``, ``.pth`` or ``.pkl`` file.
 
@@ -64,7 +70,8 @@ def load_weights(
     file's only dictionary or in one of several (``model``, ``ema``): wherever the whole network is. A network's class
     may say more: ``ALIASES``, other spellings of first words; ``NOT_USED``, beginnings of names that the originals
     store and never read; ``FOREIGN``, name -> explanation of a tensor that gives away a similar network;
-    ``SINGLE_HEAD``, what files with one head call it, and which of ours it is; ``doubt(values)``.
+    ``SINGLE_HEAD``, what files with one head call it, and which of ours it is; ``CLASS_LAYERS``, beginnings of what
+    depends on the number of classes; ``doubt(values)``.
     ``RANDOM_AT_START`` lists the parts that files of initial weights do not have, or not for this task; they stay
     random, as in the originals. Such files have all names behind a word that is no wrapper's (``Scale.``), or the
     trunk's alone, spelt as in ``ALIASES``.
@@ -75,6 +82,8 @@ def load_weights(
         may_miss: beginnings of parameter names that the file need not have, or may have with another shape, such as
             class layers of another number of classes. What of them fits is loaded, the rest stays as it was.
         allow_initial: take initial weights, which leave the heads random: for training only.
+        only_main: the caller reads the main output alone, so that a file with one head will do.
+        new_classes: where the file is for another number of classes, its class layers are left out: for training.
 
     Raises:
         UserError: anything else is missing, unexpected, of another shape, or not finite; the network is then
@@ -93,6 +102,10 @@ def load_weights(
             raise UserError(f"weights {path}: hold the network several times ({where}); keep the one you mean")
         is_initial = _is_initial(network, fit, may_miss)
         allowed = (*may_miss, *getattr(network, "RANDOM_AT_START", ())) if is_initial and allow_initial else may_miss
+        if only_main and getattr(network, "SINGLE_HEAD", None):
+            allowed = (*allowed, network.SINGLE_HEAD[0])
+        if new_classes and fit.other_shapes and not is_initial:
+            allowed = (*allowed, *getattr(network, "CLASS_LAYERS", ()))
         _keep_layers_whole(fit, allowed)
         _refuse(path, network, fit, allowed, is_initial and not allow_initial, list(file.groups))
         values = _read(file, fit)
@@ -110,10 +123,16 @@ def load_weights(
     return Report(path, len(fit.found), missing, left_out, is_initial, place, "; ".join(map(str, others)), doubt)
 
 
-def restored(network: nn.Cell, path: str, *, allow_initial: bool = False) -> nn.Cell:
-    """``network`` with the weights of a file, whose report is printed; unchanged when ``path`` is empty."""
+def restored(network: nn.Cell, path: str, *, to_train: bool = False, only_main: bool = False) -> nn.Cell:
+    """``network`` with the weights of a file, whose report is printed; unchanged when ``path`` is empty.
+
+    Args:
+        to_train: initial weights will do, and those of another number of classes; see ``load_weights``.
+        only_main: see ``load_weights``.
+    """
     if path:
-        print(load_weights(network, Path(path), allow_initial=allow_initial), flush=True)
+        options = {"allow_initial": to_train, "new_classes": to_train, "only_main": only_main or to_train}
+        print(load_weights(network, Path(path), **options), flush=True)
     return network
 
 
@@ -212,13 +231,13 @@ def _advice(
     is_heads_only = bool(heads) and all(name.startswith(heads) for name in (*missing, *shapes)) and not unexpected
     if is_heads_only and not shapes:
         what = "it has one head, the main one" if fit.is_single_head else "it lacks a head"
-        return f"{what}: allow {_few(_parts(heads, missing))} to stay random (may_miss) if nothing reads that"
+        return f"{what}: use the main output alone (--head main), or train {_few(_parts(heads, missing))} first"
     classes = {fit.other_shapes[name].shape[:1] for name in shapes}
     is_classes = len(classes) == 1 and not missing and not unexpected
     if is_classes and all(fit.other_shapes[name].shape[1:] == dict(_shapes(network))[name][1:] for name in shapes):
         return (
-            f"it is for {classes.pop()[0]} classes: set num_classes, or allow the class layers to stay random "
-            "(may_miss) to train them anew"
+            f"it is for {classes.pop()[0]} classes: set num_classes, or train it for the others first, which "
+            "begins with random class layers"
         )
     if not fit.found and [keys for keys in groups if keys]:
         return f"its arrays lie under {', '.join(groups)[:200]}; check network and the file"

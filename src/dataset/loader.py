@@ -216,10 +216,16 @@ class EvalDataset:
 
     Args:
         same_size: a label file must have its image's size.
+        on_broken: ``fail`` raises a damaged file's UserError; ``skip`` leaves the image out and its name and the reason
+            in ``broken``. That all of them are broken is raised always.
     """
 
-    def __init__(self, samples: list[Sample], size: Size, pixels: Pixels, *, same_size: bool = False):
+    def __init__(
+        self, samples: list[Sample], size: Size, pixels: Pixels, *, same_size: bool = False, on_broken: str = "fail"
+    ):
         self.samples, self._size, self._pixels, self._same_size = samples, size, pixels, same_size
+        self._on_broken = on_broken
+        self.broken: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -228,9 +234,15 @@ class EvalDataset:
         with ThreadPoolExecutor(2) as pool:
             ahead = [pool.submit(self.load, sample) for sample in self.samples[:PREFETCH]]
             for number in range(len(self.samples)):
-                with patience(STUCK, partial(_stuck, [self.samples[number].image])):
-                    ready = ahead.pop(0).result()
-                yield ready
+                try:
+                    with patience(STUCK, partial(_stuck, [self.samples[number].image])):
+                        ready = ahead.pop(0).result()
+                except UserError as error:
+                    self.broken[self.samples[number].name] = str(error)
+                    if self._on_broken == "fail" or len(self.broken) == len(self.samples):
+                        raise
+                else:
+                    yield ready
                 if number + PREFETCH < len(self.samples):
                     ahead.append(pool.submit(self.load, self.samples[number + PREFETCH]))
 

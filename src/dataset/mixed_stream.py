@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from mindspore import Tensor
@@ -24,6 +25,11 @@ class MixedStream:
         self._place = {"rank": device.rank, "ranks": device.ranks}
         self._pool = ThreadPoolExecutor(1)
         self._ahead = self._pool.submit(self._next)
+
+    @property
+    def broken(self) -> set[Path]:
+        """Files that were skipped."""
+        return self._stream.broken
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         return self

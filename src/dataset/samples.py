@@ -1,6 +1,6 @@
 """What every data set is made of: samples, list files, and pairs with a missing half."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -35,8 +35,29 @@ def flat_name(name: str) -> str:
     return f"{stem}.png"
 
 
-def read_list(list_file: Path, folder: Path) -> list[str]:
-    """Names in a list file (UTF-8, with or without a mark), one a line; each must be a file below ``folder``.
+def evenly(count: int, most: int) -> list[int]:
+    """At most ``most`` of the places 0 to count - 1, with equal steps between them, the first and the last included."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int)).tolist() if count and most else []
+
+
+def refuse_same_results(samples: list[Sample]) -> None:
+    """Refuses images whose results would overwrite each other, such as ``a.jpg`` and ``a.png``.
+
+    Raises:
+        UserError: names two of them.
+    """
+    seen: dict[str, str] = {}
+    for sample in samples:
+        other = seen.setdefault(flat_name(sample.name), sample.name)
+        if other != sample.name:
+            raise UserError(
+                f"{sample.image}: its results would have the name of those of {other}, {flat_name(other)}; "
+                "rename one of them, or leave it out with a list file"
+            )
+
+
+def read_list(list_file: Path, *folders: Path) -> list[str]:
+    """Names in a list file (UTF-8, with or without a mark), one a line; each must be a file below one of ``folders``.
 
     Raises:
         UserError: names the list, the line number and the file that is not there.
@@ -54,8 +75,8 @@ def read_list(list_file: Path, folder: Path) -> list[str]:
         name = line.strip()
         if not name:
             continue
-        if not _is_file(folder / name):
-            shown = folder / name[:200] if name.isprintable() else repr(name)[:200]
+        if not any(_is_file(folder / name) for folder in folders):
+            shown = folders[0] / name[:200] if name.isprintable() else repr(name)[:200]
             raise UserError(f"list file {list_file}, line {number}: {shown} does not exist; correct the list")
         names.append(name)
     if not names:
@@ -71,11 +92,12 @@ def _is_file(path: Path) -> bool:
 
 
 def keep_pairs(samples: list[Sample], on_missing: str) -> list[Sample]:
-    """Samples whose label exists. Missing ones are counted and listed.
+    """Samples whose label exists, in capitals or not (``a.PNG``). Missing ones are counted and listed.
 
     Raises:
         UserError: a label is missing and ``on_missing`` is ``fail``, or none is left.
     """
+    samples = [_with_label(sample) for sample in samples]
     missing = [sample for sample in samples if sample.label and not sample.label.is_file()]
     if missing:
         shown = ", ".join(str(sample.label) for sample in missing[:3]) + (", ..." if len(missing) > 3 else "")
@@ -88,3 +110,12 @@ def keep_pairs(samples: list[Sample], on_missing: str) -> list[Sample]:
     if not kept:
         raise UserError("no image has a label; check the folders and the file names")
     return kept
+
+
+def _with_label(sample: Sample) -> Sample:
+    """The same with the label's ending as it is on the disk."""
+    if sample.label is None or sample.label.is_file():
+        return sample
+    ending = sample.label.suffix
+    others = (sample.label.with_suffix(end) for end in (ending.lower(), ending.upper()))
+    return replace(sample, label=next((path for path in others if path.is_file()), sample.label))

@@ -20,7 +20,7 @@ class Network(nn.Cell):
     What weight files need to know, see ``src.checkpoint.load_weights``: ``RANDOM_AT_START``, beginnings of names that
     files of initial weights do not hold; ``ALIASES``, other spellings of first words; ``NOT_USED``, beginnings of names
     that the originals store and never read; ``FOREIGN``, name -> explanation of a tensor that gives away a similar
-    network.
+    network; ``CLASS_LAYERS``, beginnings of names whose shapes depend on the number of classes.
     """
 
     OUTPUTS: ClassVar[tuple[str, ...]]
@@ -28,6 +28,7 @@ class Network(nn.Cell):
     ONE_SIZE: ClassVar[bool] = True
     PIXELS: ClassVar[Pixels]
     RANDOM_AT_START: ClassVar[tuple[str, ...]] = ()
+    CLASS_LAYERS: ClassVar[tuple[str, ...]] = ()
     ALIASES: ClassVar[dict[str, str]] = {}
     NOT_USED: ClassVar[tuple[str, ...]] = ()
     FOREIGN: ClassVar[dict[str, str]] = {}

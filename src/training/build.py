@@ -34,7 +34,7 @@ def build_run(config: Config, device: Device, data: Data) -> Run:
             f"network: {config.network} gives {', '.join(outputs)}, but method {config.method} adapts a network with "
             f"{' and '.join(HEADS)}; use deeplab_multi, or train {config.network} with method supervised"
         )
-    network = set_precision(restored(build_network(config), config.restore_from, allow_initial=True), config.amp_level)
+    network = set_precision(restored(build_network(config), config.restore_from, to_train=True), config.amp_level)
     if config.sync_bn and device.ranks > 1:
         synchronise_norms(network, device.ranks, device.target)
     loss_scale = None if config.amp_level == "O0" else LossScale(config.fixed_loss_scale)

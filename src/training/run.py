@@ -1,6 +1,6 @@
 """One training run in its folder: resume, snapshots, best weights, periodic evaluation, log."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +14,15 @@ from model_utils.errors import UserError
 from model_utils.files import read_json, write_json
 from model_utils.kept import keep_descriptions
 from model_utils.run_lock import only_run_in
-from model_utils.snapshot_names import best_of, remove_old, weights_of
+from model_utils.snapshot_names import best_of, prefix_of, remove_old, weights_of
 from src.backend.precision import set_precision
 from src.backend.step import Run
 from src.checkpoint import save_weights
 from src.checkpoint.snapshot import latest_snapshot, load_snapshot, save_snapshot
 from src.dataset.domains import Data
+from src.dataset.doubts import doubt_of, refuse_other_sizes
 from src.dataset.loader import EvalDataset
+from src.dataset.samples import evenly
 from src.evaluation.metrics import read_curve
 from src.evaluation.score import evaluate, make_predictor
 from src.training.build import build_run
@@ -38,11 +40,24 @@ def run_training(config: Config, device: Device) -> None:
     Raises:
         UserError: the folder cannot be written, the snapshot does not fit, or a loss is not finite.
     """
-    lock = only_run_in(Path(config.snapshot_dir)) if device.is_first else nullcontext()
     data = Data(config)  # refuses what does not fit together before anything is built
-    config = in_iterations(config, device, data)
-    folder = Path(config.snapshot_dir)
-    resumed_from = _find_snapshot(config, folder)
+    with only_run_in(Path(config.snapshot_dir)) if device.is_first else nullcontext():
+        config = in_iterations(config, device, data)
+        resumed_from = _find_snapshot(config, Path(config.snapshot_dir))
+        config = replace(config, snapshot_prefix=_prefix(config, data, resumed_from))
+        if config.eval_every and device.is_first and data.can_be_evaluated:
+            refuse_other_sizes(data.evaluated, config.output_size)
+        _build_and_train(config, device, data, resumed_from)
+
+
+def _prefix(config: Config, data: Data, resumed_from: Path | None) -> str:
+    """What the snapshots are called: as the key says, as those before, or after the data set that is learnt from."""
+    is_own = resumed_from is not None and resumed_from.parent == Path(config.snapshot_dir)
+    return config.snapshot_prefix or (prefix_of(resumed_from) if is_own else "") or data.title
+
+
+def _build_and_train(config: Config, device: Device, data: Data, resumed_from: Path | None) -> None:
+    """``run_training`` in its own folder."""
     started_from = {"restore_from": "", "restore_from_D1": "", "restore_from_D2": ""}  # a snapshot holds all of them
     if config.feature_distance and not (config.restore_from or resumed_from):
         raise UserError("feature_distance: keeps to the weights that a training starts from; name them, --restore_from")
@@ -56,7 +71,7 @@ def run_training(config: Config, device: Device) -> None:
         print(f"nothing to do, {text}", flush=True)  # a platform that starts a finished job again is right
         return
     # Before anything is written: wrong folders and sizes show here.
-    with closing(open_stream(config, device, data, start * config.iter_size)) as stream, lock:
+    with closing(open_stream(config, device, data, start * config.iter_size)) as stream:
         _train(config, device, data, run, stream, resumed_from, state)
 
 
@@ -69,18 +84,22 @@ def _train(
     resumed_from: Path | None,
     state: dict[str, Any],
 ) -> None:
-    """``run_training`` once everything is built and the folder is this run's."""
+    """``run_training`` once everything is built."""
     folder, start = Path(config.snapshot_dir), state.get("iteration", 0)
     log = _open_log(config, device, folder, start)
-    precision = "float32" if config.amp_level == "O0" else f"float16 and float32 ({config.amp_level})"
-    log.say(describe(device, config.mode, precision))
+    log.say(describe(device, config.mode, config.amp_level, exact=config.exact))
     if device.target == "CPU" and config.amp_level != "O0":
         log.say("amp_level: a CPU only imitates float16; --amp_level O0 is quicker and more exact here")
     log.say(f"data: {data}")
+    for line in data.left_out:
+        log.say(f"classes: {line}; it is ignored")
+    odd = doubt_of(data.labelled)
+    if odd:
+        log.say(f"warning: {odd}")
     log.say(f"run folder {folder}" + (f", resumed from {resumed_from}" if resumed_from else ""))
 
     best = _best_so_far(resumed_from, start, state)
-    keeper = RunKeeper(config, device, run, data, log, best, resumed_from)
+    keeper = RunKeeper(config, device, run, data, log, best, resumed_from, stream)
     schedule = Schedule(
         start, config.num_steps_stop, config.iter_size, config.log_every, config.save_pred_every, config.eval_every
     )
@@ -99,6 +118,7 @@ class RunKeeper:
     Args:
         best: scores of the best weights so far, and their iterations; a snapshot holds them.
         last_snapshot: the one that the run goes on from.
+        stream: whose ``broken`` holds the files that were skipped.
     """
 
     def __init__(
@@ -110,15 +130,19 @@ class RunKeeper:
         log: RunLog,
         best: dict[str, float],
         last_snapshot: Path | None,
+        stream: Any = None,
     ):
         self._config, self._device, self._run, self._log = config, device, run, log
+        self._stream, self._told = stream, 0
         self._folder, self._best, self.last_snapshot = Path(config.snapshot_dir), best, last_snapshot
         self._network = next(iter(run.networks.values()))
         # Evaluation while training needs a validation split, and is the first process's work.
         self.evaluates = bool(config.eval_every) and device.is_first and data.can_be_evaluated
         if self.evaluates:
-            samples = data.evaluated[: config.eval_images or None]
-            self._dataset = EvalDataset(samples, config.input_size_target, self._network.PIXELS)
+            all_of = data.evaluated
+            samples = [all_of[place] for place in evenly(len(all_of), config.eval_images or len(all_of))]
+            options = {"same_size": not all(config.output_size), "on_broken": config.on_broken}
+            self._dataset = EvalDataset(samples, config.input_size_target, self._network.PIXELS, **options)
             self._predict = make_predictor(self._network, config.output_size, compiled=config.mode == "graph")
         self._watch = run.watch if device.is_first else None
         if self._watch and (self._folder / "metrics.csv").is_file():  # a resumed run knows what was warned of before
@@ -149,6 +173,8 @@ class RunKeeper:
         set_precision(self._network, self._config.amp_level)
         scores = {"miou": 100 * result.confusion.mean_iou(), "entropy": result.mean_entropy}
         self._log.validation(done, scores)
+        if self._dataset.broken:
+            self._log.say(f"left out: {_some(self._dataset.broken)} of the evaluation cannot be read")
         best = self._best
         for name, larger_is_better in CRITERIA.items():
             value = scores[name]
@@ -158,8 +184,18 @@ class RunKeeper:
         write_json(self._folder / "best.json", best)
 
     def warnings(self, rows: list[tuple[int, dict[str, float]]]) -> list[str]:
-        """What the method's watch says."""
-        return self._watch.look(rows) if self._watch else []
+        """What the method's watch says, and which files cannot be read, when there are new ones."""
+        said = self._watch.look(rows) if self._watch else []
+        broken = getattr(self._stream, "broken", ())
+        if len(broken) > self._told:
+            self._told = len(broken)
+            said = [*said, f"left out: {_some(sorted(map(str, broken)))} so far cannot be read (on_broken: skip)"]
+        return said
+
+
+def _some(names: Collection[str]) -> str:
+    """``5 files (a, b, c, ...)``"""
+    return f"{len(names)} files ({', '.join(list(names)[:3])}{', ...' if len(names) > 3 else ''})"
 
 
 def _best_so_far(snapshot: Path | None, start: int, state: dict) -> dict[str, float]:

@@ -90,6 +90,11 @@ class DomainStream:
     def __next__(self) -> tuple[ms.Tensor, ...]:
         return (*next(self._source), *next(self._target))
 
+    @property
+    def broken(self) -> set[Path]:
+        """Files of both that were skipped."""
+        return self._source.broken | self._target.broken
+
     def close(self) -> None:
         self._source.close()
         self._target.close()
