@@ -1,7 +1,6 @@
 """Configuration: YAML files and command-line options -> one frozen, typed Config."""
 
 import difflib
-import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,6 +8,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
+from model_utils.config_text import describe_keys
 from model_utils.errors import UserError, shown
 from model_utils.field_types import (
     Choice,
@@ -134,6 +134,7 @@ class Config:
     snapshot_dir: FileName
     snapshot_prefix: Text
     restore_from: FileName
+    restore_teacher: bool
     restore_from_D1: FileName
     restore_from_D2: FileName
     continue_train: FileName
@@ -165,6 +166,7 @@ class Config:
     ensemble_with: FileName
     ensemble_weight: Share
     last_snapshots: Count
+    label_by_teacher: bool
     lambda_easy: Share
     normalize_rare: bool
 
@@ -227,20 +229,6 @@ def save_config(config: Config, folder: Path) -> None:
     write_text(folder / SAVED_NAME, yaml.safe_dump(READER.dump_python(config), sort_keys=False, allow_unicode=True))
 
 
-def describe_keys() -> str:
-    """Each key's name, default and meaning, taken from the comments of ``advnet_config.yaml``."""
-    lines: list[str] = []
-    for line in DEFAULTS.read_text(encoding="utf-8").splitlines():
-        if entry := re.match(r"(\w+):\s*(.*?)\s+#\s+(.*)", line):
-            key, value, meaning = entry.groups()
-            lines.append(f"  --{key} {value}\n        {meaning}")
-        elif more := re.match(r"\s+#\s+(.*)", line):  # the comment goes on
-            lines[-1] += f"\n        {more[1]}"
-        elif line.startswith("# ----"):
-            lines.append(f"\n{line.strip('# -')}:")
-    return "\n".join(lines)
-
-
 def _parse_options(argv: list[str]) -> dict[str, str]:
     """``--key value``, ``--key=value`` and, for a switch, ``--key`` alone."""
     options: dict[str, str] = {}
@@ -248,7 +236,8 @@ def _parse_options(argv: list[str]) -> dict[str, str]:
     while words:
         word = words.pop(0)
         if word in ("-h", "--help"):
-            print(f"options: --config_path FILE[,FILE...] and any of these keys (value = default)\n{describe_keys()}")
+            print("options: --config_path FILE[,FILE...] and any of these keys (value = default)")
+            print(describe_keys(DEFAULTS))
             raise SystemExit(0)
         if not word.startswith("--"):
             raise UserError(f"'{word}' is not an option; write --key value, and --help for the keys")

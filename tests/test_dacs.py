@@ -1,5 +1,7 @@
 """DACS through the programs: crops, refusals, a teacher in the snapshot, resuming."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from model_utils.device_adapter import Device
 from model_utils.errors import UserError
 from src.checkpoint.snapshot import complete_snapshots
 from src.dataset.augment_crop import crop_and_flip
+from src.evaluation.metrics import read_curve
 from src.methods import dacs
 from src.models import DeepLabMulti
 from src.recipes.recipe import crop_of
@@ -75,8 +78,66 @@ def test_resumed_equals_uninterrupted_with_teacher_and_draws(method, world, tmp_
         assert (whole / "GTA5_4_initial.ckpt").read_bytes() == (whole / "GTA5_2_initial.ckpt").read_bytes()
 
 
-def test_old_snapshots_go_with_their_teachers(world, tmp_path):
-    words = ["--method", "dacs", "--data_path", world, *OPTIONS, "--eval_every", 0, "--num_steps_stop", 4]
-    call("train_adv.py", *words, "--snapshot_dir", tmp_path, "--keep_snapshots", 1)
-    assert [iteration for iteration, _ in complete_snapshots(tmp_path)] == [4]
-    assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["GTA5_4.ckpt", "GTA5_4_teacher.ckpt"]
+@pytest.fixture(scope="module")
+def run(world, tmp_path_factory):
+    """Folder of a training of four iterations that kept its last snapshot and was evaluated at its end."""
+    folder = tmp_path_factory.mktemp("run")
+    start, _ = lively_checkpoint(tmp_path_factory.mktemp("start"), ["--method", "dacs", *OPTIONS])
+    words = ["--method", "dacs", "--data_path", world, *OPTIONS, "--eval_every", 4, "--num_steps_stop", 4]
+    words += ["--learning_rate", 1e-3, "--restore_from", start, "--keep_snapshots", 1, "--snapshot_dir", folder]
+    call("train_adv.py", *words)
+    return folder
+
+
+def test_old_snapshots_go_with_their_teachers(run):
+    assert [iteration for iteration, _ in complete_snapshots(run)] == [4]
+    names = {path.name for path in run.glob("*.ckpt") if "best" not in path.name}
+    assert names == {"GTA5_4.ckpt", "GTA5_4_teacher.ckpt"}
+
+
+def test_student_and_teacher_are_evaluated(run, tmp_path):
+    scores = read_curve(run / "validation.csv")
+    assert list(scores) == ["iteration", "miou", "entropy", "teacher_miou", "teacher_entropy"]
+    assert scores["entropy"][0] != scores["teacher_entropy"][0]
+    for prefix, more in (("", ()), ("teacher_", ("--restore_teacher",))):
+        words = ["--restore_from", run / "GTA5_4.ckpt", "--result_dir", tmp_path, *more]
+        assert "===> mIoU" in call("eval_adv.py", *words)
+        result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+        assert result["miou"] == pytest.approx(scores[f"{prefix}miou"][0], rel=1e-6)
+        assert result["mean_entropy"] == pytest.approx(scores[f"{prefix}entropy"][0], rel=1e-6)
+
+
+def test_the_teacher_labels_what_the_student_ranks(run, tmp_path):
+    kinds = {"student": (), "teacher": ("--restore_teacher",), "both": ("--label_by_teacher",)}
+    for name, more in kinds.items():
+        words = ["--restore_from", run / "GTA5_4.ckpt", "--result_dir", tmp_path / name, "--eval_mode", "rank"]
+        call("eval_adv.py", *words, *more)
+    student, teacher, both = (
+        ({path.name: path.read_bytes() for path in (tmp_path / name / "color_masks").glob("*.png")},
+         (tmp_path / name / "scores.csv").read_text(encoding="utf-8")) for name in kinds
+    )  # fmt: skip
+    assert student[1] != teacher[1] and student[0] != teacher[0]
+    assert both == (teacher[0], student[1])
+    words = ["--restore_from", run / "GTA5_4.ckpt", "--result_dir", tmp_path / "both", "--eval_mode", "rank"]
+    assert "holds the ranking of GTA5_4.ckpt" in call("eval_adv.py", *words, code=2)
+
+
+SELF_TRAINING = ("dacs", "daformer_dlv2", "mic", "mic_advent")
+
+
+@pytest.mark.parametrize("name", SELF_TRAINING)
+def test_the_configurations(name, world, tmp_path):
+    words = ["--config_path", f"configs/{name}.yaml", *TINY, "--random_crop", "48,32", *EAGER]
+    start, _ = lively_checkpoint(tmp_path, [str(word) for word in words])
+    words += ["--data_path", world, "--snapshot_dir", tmp_path / "run", "--restore_from", start]
+    words += ["--rare_class_min_pixels", 1, "--pseudo_border", "2,6", "--num_steps_stop", 2, "--eval_every", 0]
+    if name.startswith("mic"):
+        words += ["--masked_block", 8]
+    call("train_adv.py", *words)
+    expected = {
+        "dacs": ["seg_main", "mix_main", "q"],
+        "daformer_dlv2": ["seg_main", "fd", "mix_main", "q"],
+        "mic": ["seg_main", "fd", "mix_main", "masked_main", "q"],
+        "mic_advent": ["seg_aux", "seg_main", "adv_aux", "adv_main", "d_aux", "d_main", "masked_main", "q"],
+    }
+    assert losses(tmp_path / "run")[0][1:] == expected[name]

@@ -9,6 +9,7 @@ from mindspore import Tensor, nn, ops
 
 from model_utils.config import Config
 from model_utils.errors import UserError
+from model_utils.snapshot_names import TEACHER
 from src.backend.gradient import Gradient
 from src.backend.precision import set_precision
 from src.backend.step import Engine, Run, Step, SubStep
@@ -61,7 +62,7 @@ class AddingEngine(Engine):
         if not config.two_domains:
             return MaskedConsistency(gradient, lambda_seg=config.lambda_seg)
         teacher, update = build_teacher(config, network, self)
-        self.networks["teacher"], self.optimizers["teacher"] = teacher, update
+        self.networks[TEACHER], self.optimizers[TEACHER] = teacher, update
         return MaskedConsistency(gradient, label_target_of(config, teacher, self), update, config.lambda_seg)
 
     def source_gradient(self, network: nn.Cell, loss: Callable, optimizer: nn.Cell) -> Gradient:

@@ -17,6 +17,7 @@ from mindspore import Tensor, nn
 from model_utils.config import Config
 from model_utils.device_adapter import Device
 from model_utils.errors import UserError
+from model_utils.snapshot_names import TEACHER
 from src.backend.gradient import add
 from src.backend.step import Engine, Run, Step
 from src.dataset.class_mix import Mixing, mix_of_domains
@@ -91,7 +92,7 @@ def build(config: Config, network: nn.Cell, optimizer: nn.Cell, engine: Engine) 
         source_mean=config.source_mean,
         masked_weight=config.masked_weight if config.masked_block else 0.0,
     )
-    return Run({"G": network, "teacher": teacher}, {"G": optimizer, "teacher": update_teacher}, step)
+    return Run({"G": network, TEACHER: teacher}, {"G": optimizer, TEACHER: update_teacher}, step)
 
 
 def batches(config: Config, device: Device, stream: Iterator, start: int) -> MixedStream:

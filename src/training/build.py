@@ -34,7 +34,8 @@ def build_run(config: Config, device: Device, data: Data) -> Run:
             f"network: {config.network} gives {', '.join(outputs)}, but method {config.method} adapts a network with "
             f"{' and '.join(HEADS)}; use deeplab_multi, or train {config.network} with method supervised"
         )
-    network = set_precision(restored(build_network(config), config.restore_from, to_train=True), config.amp_level)
+    network = restored(build_network(config), config.restore_from, to_train=True, teacher=config.restore_teacher)
+    set_precision(network, config.amp_level)
     if config.sync_bn and device.ranks > 1:
         synchronise_norms(network, device.ranks, device.target)
     loss_scale = None if config.amp_level == "O0" else LossScale(config.fixed_loss_scale)
@@ -63,7 +64,9 @@ def _memory(config: Config, device: Device, network: Network) -> str:
         return config.memory
     if device.target != "CPU" or not in_pieces:
         return "normal"
-    pixels = math.prod(config.input_size) + config.two_domains * math.prod(config.input_size_target)
+    crop = math.prod(config.random_crop)
+    target = crop or math.prod(config.input_size_target)
+    pixels = (crop or math.prod(config.input_size)) + config.two_domains * target + bool(config.masked_block) * target
     share = config.width / 64 * sum(config.depths) / 33
     needed = share * (COMPILED_BYTES + COMPILED_BYTES_PER_PIXEL * pixels * config.batch_size)
     available = psutil.virtual_memory().available / device.ranks

@@ -14,7 +14,7 @@ from model_utils.errors import UserError
 from model_utils.files import read_json, write_json
 from model_utils.kept import keep_descriptions
 from model_utils.run_lock import only_run_in
-from model_utils.snapshot_names import best_of, prefix_of, remove_old, weights_of
+from model_utils.snapshot_names import TEACHER, best_of, prefix_of, remove_old, weights_of
 from src.backend.precision import set_precision
 from src.backend.step import Run
 from src.checkpoint import save_weights
@@ -143,7 +143,12 @@ class RunKeeper:
             samples = [all_of[place] for place in evenly(len(all_of), config.eval_images or len(all_of))]
             options = {"same_size": not all(config.output_size), "on_broken": config.on_broken}
             self._dataset = EvalDataset(samples, config.input_size_target, self._network.PIXELS, **options)
-            self._predict = make_predictor(self._network, config.output_size, compiled=config.mode == "graph")
+            compiled = config.mode == "graph"
+            networks = {"": self._network, **({"teacher_": run.networks[TEACHER]} if TEACHER in run.networks else {})}
+            self._evaluated = {
+                prefix: (network, make_predictor(network, config.output_size, compiled=compiled))
+                for prefix, network in networks.items()
+            }
         self._watch = run.watch if device.is_first else None
         if self._watch and (self._folder / "metrics.csv").is_file():  # a resumed run knows what was warned of before
             self._watch.add_all(read_curve(self._folder / "metrics.csv"))
@@ -167,11 +172,13 @@ class RunKeeper:
         return path
 
     def evaluate(self, done: int) -> None:
-        """mIoU and mean entropy of the validation split; keeps the best weights by each, and best.json."""
-        set_precision(self._network, "O0")  # as eval_adv.py, which is to find the same numbers
-        result = evaluate(self._network, self._predict, self._dataset, self._config.num_classes)
-        set_precision(self._network, self._config.amp_level)
-        scores = {"miou": 100 * result.confusion.mean_iou(), "entropy": result.mean_entropy}
+        """mIoU and mean entropy of the validation split, of a teacher too; keeps the network's best weights."""
+        scores = {}
+        for prefix, (network, predict) in self._evaluated.items():
+            set_precision(network, "O0")  # as eval_adv.py, which is to find the same numbers
+            result = evaluate(network, predict, self._dataset, self._config.num_classes)
+            set_precision(network, self._config.amp_level)
+            scores |= {f"{prefix}miou": 100 * result.confusion.mean_iou(), f"{prefix}entropy": result.mean_entropy}
         self._log.validation(done, scores)
         if self._dataset.broken:
             self._log.say(f"left out: {_some(self._dataset.broken)} of the evaluation cannot be read")
