@@ -48,7 +48,7 @@ def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def export_checkpoint(config: Config, options: argparse.Namespace, size: Size) -> Path:
     """Builds the network, writes its file and compares the two. Returns the file's path."""
-    from src.checkpoint import load_weights
+    from src.checkpoint import restored
     from src.dataset.domains import Data
     from src.export.deploy import DeployNet, differences, export_mindir, export_onnx
     from src.export.description import network_description, write_description
@@ -61,7 +61,7 @@ def export_checkpoint(config: Config, options: argparse.Namespace, size: Size) -
     target = choose_target(options)
     key, classes = read_key(options), Data(config).classes
     network = build_network(config)
-    print(load_weights(network, config.restore_from, allow_initial=False, only_main=options.head == "main"), flush=True)
+    restored(network, config.restore_from, only_main=options.head == "main", teacher=config.restore_teacher)
     cell = DeployNet(
         network,
         head=options.head,

@@ -74,14 +74,20 @@ def in_a_process(check: Callable, *arguments: object) -> None:
         pool.submit(check, *arguments).result()
 
 
-def lively_checkpoint(folder: Path, words: list[str]) -> tuple[Path, nn.Cell]:
-    """``tiny.ckpt`` with weights lively enough for many labels and its configuration beside it; and the network."""
-    config = load_config(words)
-    save_config(config, folder)
-    network, rng = build_network(config), np.random.default_rng(0)
+def enliven(network: nn.Cell) -> nn.Cell:
+    """The network with convolutions that hand on what they get; its own begin with 0.01."""
+    rng = np.random.default_rng(0)
     for parameter in network.get_parameters():
         if parameter.ndim == 4:
             spread = np.sqrt(2 / np.prod(parameter.shape[1:]))
             parameter.set_data(Tensor(rng.normal(0, spread, parameter.shape).astype(np.float32)))
+    return network
+
+
+def lively_checkpoint(folder: Path, words: list[str]) -> tuple[Path, nn.Cell]:
+    """``tiny.ckpt`` with weights lively enough for many labels and its configuration beside it; and the network."""
+    config = load_config(words)
+    save_config(config, folder)
+    network = enliven(build_network(config))
     save_weights(folder / "tiny.ckpt", network)
     return folder / "tiny.ckpt", network
