@@ -89,8 +89,6 @@ def _train(
     folder, start = Path(config.snapshot_dir), state.get("iteration", 0)
     log = _open_log(config, device, folder, start, resumed_from)
     log.say(describe(device, config.mode, config.amp_level, exact=config.exact))
-    if device.target == "CPU" and config.amp_level != "O0":
-        log.say("amp_level: a CPU only imitates float16; --amp_level O0 is quicker and more exact here")
     log.say(f"data: {data}")
     for line in data.left_out:
         log.say(f"classes: {line}; it is ignored")
