@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from model_utils import local_adapter
 from model_utils.errors import UserError
+from model_utils.launched import follow_msrun
 
 if TYPE_CHECKING:
     from model_utils.config import Config
@@ -97,8 +98,10 @@ def start_device(
         UserError: the device that was asked for is not there or does not start, ``auto`` would pass over a chip, a
             variable of the launcher is wrong, or MindSpore is too old.
     """
-    # Refuses wrong variables before MindSpore waits because of them.
-    if local_adapter.find_place().started_by == "platform" and (table := local_adapter.rank_table()):
+    place = local_adapter.find_place()  # refuses wrong variables before MindSpore waits because of them
+    if place.started_by == "msrun":
+        follow_msrun(place.rank, place.is_scheduler)
+    if place.started_by == "platform" and (table := local_adapter.rank_table()):
         os.environ["RANK_TABLE_FILE"] = str(table)
     prepare_environment(device, threads, runs_exported=runs_exported)
     import mindspore as ms

@@ -42,7 +42,7 @@ install_packages() {
 }
 
 can_compile() {
-  command -v make >/dev/null && printf '#include <%s>\n' png.h nlohmann/json.hpp | g++ -x c++ -E - >/dev/null 2>&1
+  command -v make >/dev/null && g++ -x c++ -E - >/dev/null 2>&1 <<<$'#include <png.h>\n#include <nlohmann/json.hpp>'
 }
 
 has_cmake() { PATH=.venv/bin:$PATH command -v cmake >/dev/null; }

@@ -108,8 +108,7 @@ def trained(config: Config, device: Device) -> tuple[list, dict[str, np.ndarray]
 
     data = Data(config)
     run = build_run(config, device, data)
-    for network in run.networks.values():
-        network.set_train(True)
+    run.set_train()
     before = weights_of(run)
     stream = open_stream(config, device, data, 0)
     losses = [[float(value) for value in run.step([next(stream)]).values()] for _ in range(3)]

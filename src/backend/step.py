@@ -26,13 +26,20 @@ Step = Callable[[list[tuple[Tensor, ...]]], dict[str, Tensor]]
 class Run:
     """What is trained. ``networks`` (the first is evaluated) and ``optimizers`` are what a snapshot holds.
 
-    ``watch`` looks at the losses, see ``DiscriminatorWatch``.
+    ``watch`` looks at the losses, see ``DiscriminatorWatch``. ``frozen`` are networks that nothing changes, in
+    evaluation mode.
     """
 
     networks: dict[str, nn.Cell]
     optimizers: dict[str, nn.Cell]
     step: Step
     watch: "DiscriminatorWatch | None" = None
+    frozen: tuple[str, ...] = ()
+
+    def set_train(self) -> None:
+        """Training mode for all networks but the frozen ones."""
+        for name, network in self.networks.items():
+            network.set_train(name not in self.frozen)
 
 
 class Engine:
@@ -63,14 +70,20 @@ class Engine:
         self.ranks, self.clip_norm = ranks, clip_norm
         self.average = AverageOverProcesses(ranks) if ranks > 1 else _unchanged
 
-    def gradient(self, network: nn.Cell, loss: Callable, optimizer: nn.Cell) -> Gradient:
+    def gradient(self, network: nn.Cell, loss: Callable, optimizer: nn.Cell, *, features: bool = False) -> Gradient:
         """Returns ``gradient(image, *rest) -> (losses, gradients of the optimizer's parameters)``.
 
         Args:
             loss: ``loss(outputs of the network, *rest) -> (total, *losses)``; ``total`` is differentiated.
+            features: the outputs are those of ``network.with_features``.
         """
         scaled = self._scaled(loss, is_first=True)
-        return _without_total(make_gradient(network, scaled, optimizer.parameters, self.memory))
+        return _without_total(make_gradient(network, scaled, optimizer.parameters, self.memory, features=features))
+
+    def source_gradient(self, network: nn.Cell, loss: Callable, optimizer: nn.Cell) -> Gradient:
+        """``gradient(image, label)`` of the labelled images; ``src.methods.additions`` adds the feature distance here,
+        whose value then follows the losses."""
+        return self.gradient(network, loss, optimizer)
 
     def gradient_of(self, loss: Callable, optimizer: nn.Cell, *, is_first: bool = False) -> Gradient:
         """The same of any ``loss(*tensors) -> (total, *losses)``; ``is_first``: of the optimizer with a loss scale."""

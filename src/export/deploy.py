@@ -121,8 +121,8 @@ def _dims(node) -> list[int]:
     return next(list(attribute.tensors[0].dims) for attribute in node.attribute if attribute.name == "shape")
 
 
-def export_onnx(network: DeployNet, target: Path, *, batch: int | None, size: Size) -> None:
-    """Writes ``target`` (.onnx), standard operators only; ``batch`` None leaves it open.
+def export_onnx(network: DeployNet, target: Path, *, batch: int | None, size: Size, opset: int | None = None) -> None:
+    """Writes ``target`` (.onnx), standard operators only; ``batch`` None leaves it open; ``opset``: at most this.
 
     Raises:
         UserError: the file cannot be written, or the network has an operator without ONNX form.
@@ -131,7 +131,7 @@ def export_onnx(network: DeployNet, target: Path, *, batch: int | None, size: Si
 
     with replacing(target) as temporary:
         files = [_mindir(network, temporary.parent, count, size) for count in ([batch] if batch else [1, 2])]
-        convert_mindir(files[0], temporary, doubled=files[1] if batch is None else None)
+        convert_mindir(files[0], temporary, doubled=files[1] if batch is None else None, opset=opset)
 
 
 def export_air(network: DeployNet, target: Path, *, batch: int, size: Size) -> None:

@@ -38,6 +38,7 @@ class ICNet(Network):
     PIXELS = Pixels(bgr=False, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
     # The trunk's ImageNet weights have bare names.
     RANDOM_AT_START = ("conv_sub1.", "head.")
+    CLASS_LAYERS = ("head.cff_12.conv_low_cls.", "head.cff_24.conv_low_cls.", "head.conv_cls.")
     ALIASES: ClassVar = {
         name: f"pretrained.{name}" for name in ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc")
     }
