@@ -60,10 +60,8 @@ def _rows_of(part: str, options: argparse.Namespace) -> list[Row]:
     words = ["tools/device_check.py", "--part", part, "--device", options.device, *["--quick"] * options.quick]
     command = [sys.executable, *words]
     if part == "processes":
-        if (
-            options.device != "CPU"
-            and len([*Path("/dev").glob("davinci[0-9]*"), *Path("/dev").glob("nvidia[0-9]*")]) < 2
-        ):
+        chips = [path for name in ("davinci", "nvidia") for path in Path("/dev").glob(f"{name}[0-9]*")]
+        if options.device != "CPU" and len(chips) < 2:
             return [("two processes", "there are no two chips", "ok")]
         command = ["bash", "-c", 'source scripts/_common.sh; launch 2 "$@"', "launch", *words]
     print(f"{part} ...", file=sys.stderr, flush=True)
