@@ -16,7 +16,6 @@ from src.models import NETWORKS, Discriminator
 from src.models.points import draws_needed
 from src.training.optim import make_adam, make_sgd
 
-SYSTEMS = ("advnet", "advent", "minent", "source_only", "icnet", "pointrend")
 TINY, STEPS = {"depths": (1, 1, 1, 1), "width": 8}, 3
 SIZE = (64, 128)
 
@@ -55,6 +54,8 @@ def _filled(network: nn.Cell) -> nn.Cell:
     """Weights from NumPy: MindSpore's own random numbers may differ between versions and devices."""
     rng = np.random.default_rng(0)
     for parameter in network.get_parameters():
+        if parameter.name.endswith("bias"):
+            parameter.set_data(ms.ops.zeros_like(parameter))
         if parameter.ndim > 1:
             deviation = np.sqrt(2 / np.prod(parameter.shape[1:]))
             values = rng.normal(0, deviation, parameter.shape).astype(np.float32)
@@ -75,9 +76,9 @@ def batch(system: str, network: nn.Cell, size: tuple[int, int] = SIZE, seed: int
     return image, label, target
 
 
-def losses(system: str, level: str) -> list[list[float]]:
-    """Those of three compiled steps of the tiny system."""
-    networks, step = make_step(system, level)
+def losses(system: str, level: str, *, compiled: bool = True) -> list[list[float]]:
+    """Those of three steps of the tiny system."""
+    networks, step = make_step(system, level, compiled=compiled)
     found = [step([batch(system, networks[0], seed=seed)]) for seed in range(STEPS)]
     names = [name for name in found[0] if name not in LossScale.NAMES]
     return [[float(values[name]) for name in names] for values in found]
