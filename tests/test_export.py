@@ -13,10 +13,12 @@ import onnx
 import onnxruntime
 import pytest
 from mindspore import Tensor, nn, ops
+from safetensors.numpy import load_file, save_file
 
 import export
 from model_utils.config import load_config
 from model_utils.errors import UserError
+from src.checkpoint import save_weights
 from src.export.deploy import DeployNet, differences, export_mindir
 from src.export.onnx.convert import convert_mindir
 from src.models import DeepLabMulti
@@ -126,6 +128,30 @@ def test_impossible_wishes_are_one_sentence(checkpoint, options, message):
     with pytest.raises(UserError) as error:
         export.main(["--restore_from", str(checkpoint), *options])
     assert message in str(error.value)
+
+
+def test_a_file_with_one_head_is_exported_alone(checkpoint, tmp_path):
+    """It has no aux output; a random one must not be written beside the main one."""
+    weights = load_file(convert_to_safetensors(checkpoint, tmp_path / "all.safetensors"))
+    single = {name: value for name, value in weights.items() if not name.startswith("layer5")}
+    save_file(single, tmp_path / "one.safetensors")
+    options = ["--restore_from", str(tmp_path / "one.safetensors"), *TINY, "--file_format", "ONNX", "--verify", "false"]
+    with pytest.raises(UserError, match="--head main"):
+        export.main(options)
+    export.main([*options, "--head", "main", "--opset", "11"])
+    model = onnx.load(tmp_path / "one.onnx")
+    assert model.opset_import[0].version == 11 and len(model.graph.output) == 1
+    image = np.random.default_rng(3).normal(0, 60, (1, 3, 48, 64)).astype(np.float32)
+    expected = logits(checkpoint, image)[1]
+    found = run_onnx(tmp_path / "one.onnx", image)[0]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def convert_to_safetensors(checkpoint: Path, target: Path) -> Path:
+    network = DeepLabMulti(depths=(1, 1, 1, 1), width=8)
+    ms.load_param_into_net(network, ms.load_checkpoint(str(checkpoint)))
+    save_weights(target, network)
+    return target
 
 
 @pytest.mark.parametrize(
