@@ -227,6 +227,27 @@ def test_every_operator_equals_mindspore(tmp_path, dynamic):
     results = zip(network(Tensor(given)), run_onnx(tmp_path / "net.onnx", given), strict=True)
     for number, (expected, found) in enumerate(results):
         np.testing.assert_allclose(found, expected.asnumpy(), atol=3e-5, err_msg=f"output {number}")
+    with pytest.raises(UserError, match=r"opset: this network needs 16, for its point sampling"):
+        convert_mindir(tmp_path / "net.mindir", tmp_path / "old.onnx", opset=11)
+    assert not (tmp_path / "old.onnx").exists()
+
+
+class WithAxes(nn.Cell):
+    """Operators whose axes were attributes before opset 13."""
+
+    def construct(self, image):
+        rows = ops.stack([image[:, 0], image[:, 2]], -1)
+        return rows.sum(1), ops.interpolate(image, size=(5, 7), mode="bilinear").expand_dims(1).squeeze(1), image[0, 1]
+
+
+def test_older_opsets_compute_the_same(tmp_path):
+    image = np.random.default_rng(6).normal(size=(2, 4, 9, 12)).astype(np.float32)
+    ms.export(WithAxes(), Tensor(image), file_name=str(tmp_path / "net"), file_format="MINDIR")
+    for opset in (11, 13):
+        convert_mindir(tmp_path / "net.mindir", tmp_path / "net.onnx", opset=opset)
+        assert onnx.load(tmp_path / "net.onnx").opset_import[0].version == opset
+        for expected, found in zip(WithAxes()(Tensor(image)), run_onnx(tmp_path / "net.onnx", image), strict=True):
+            np.testing.assert_allclose(found, expected.asnumpy(), atol=3e-5)
 
 
 def test_an_unknown_operator_is_named(tmp_path):
