@@ -1,5 +1,6 @@
 """Configuration: types, overlays, options, and refusals that name the key."""
 
+import argparse
 import re
 from dataclasses import FrozenInstanceError, asdict, fields, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import yaml
 
 from model_utils.config import DEFAULTS, Config, describe_keys, load_config, save_config
 from model_utils.errors import UserError, run
+from model_utils.field_types import user_path
 
 ROOT = Path(__file__).resolve().parent.parent
 
