@@ -48,9 +48,9 @@ def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def export_checkpoint(config: Config, options: argparse.Namespace, size: Size) -> Path:
     """Builds the network, writes its file and compares the two. Returns the file's path."""
-    from src.checkpoint import load_weights
+    from src.checkpoint import restored
     from src.dataset.domains import Data
-    from src.export.deploy import DeployNet, differences, export_mindir, export_onnx
+    from src.export.deploy import DeployNet, differences, export_air, export_mindir, export_onnx
     from src.export.description import network_description, write_description
     from src.models import NETWORKS
     from src.training.build import build_network
@@ -61,7 +61,7 @@ def export_checkpoint(config: Config, options: argparse.Namespace, size: Size) -
     target = choose_target(options)
     key, classes = read_key(options), Data(config).classes
     network = build_network(config)
-    print(load_weights(network, config.restore_from, allow_initial=False, only_main=options.head == "main"), flush=True)
+    restored(network, config.restore_from, only_main=options.head == "main", teacher=config.restore_teacher)
     cell = DeployNet(
         network,
         head=options.head,
@@ -71,10 +71,9 @@ def export_checkpoint(config: Config, options: argparse.Namespace, size: Size) -
     )
     form = {"batch": options.batch_size, "size": size}
     secret = {"key": key, "key_mode": options.enc_mode} if key else {}
-    if options.file_format == "ONNX":
-        export_onnx(cell, target, **form, opset=options.opset)
-    else:
-        export_mindir(cell, target, **form, **secret)
+    writer = {"MINDIR": export_mindir, "ONNX": export_onnx, "AIR": export_air}[options.file_format]
+    opset = {"opset": options.opset} if options.file_format == "ONNX" else {}
+    writer(cell, target, **form, **secret, **opset)
     for name, value in (differences(cell, target, **form, **secret) if options.verify else {}).items():
         print(f"largest difference between MindSpore and {name}: {value:.1e} of the largest output", flush=True)
         if not value < TOLERANCE:
@@ -87,10 +86,14 @@ def export_checkpoint(config: Config, options: argparse.Namespace, size: Size) -
 
 def choose_target(options: argparse.Namespace) -> Path:
     """The file to write. Refuses what this machine or format cannot do."""
-    import mindspore as ms
+    from src.backend import device
 
-    if options.file_format == "AIR" and ms.get_context("device_target") != "Ascend":
-        raise UserError("file_format: AIR can be written on an Ascend machine only; use ONNX or MINDIR here")
+    if options.file_format == "AIR" and device.target() != "Ascend":
+        raise UserError(
+            "file_format: AIR can be written on an Ascend machine only; use ONNX and scripts/convert_om.sh, or MINDIR"
+        )
+    if options.file_format == "AIR" and options.batch_size is None:
+        raise UserError("batch_size: AIR needs a fixed one; give --batch_size 1")
     if options.enc_key_file and options.file_format != "MINDIR":
         raise UserError(f"enc_key_file: {options.file_format} files cannot be encrypted; use --file_format MINDIR")
     ending = f".{options.file_format.lower()}"

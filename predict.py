@@ -38,7 +38,8 @@ def main(argv: list[str] | None = None) -> None:
         forward, own_size = exported_forward(weights, network.OUTPUTS)
         size = own_size or size
     else:
-        trained = restored(build_network(config), config.restore_from, only_main=True)
+        chosen = {"only_main": True, "teacher": config.restore_teacher}
+        trained = restored(build_network(config), config.restore_from, **chosen)
         forward = checkpoint_forward(trained, config.mode == "graph")
     predictor = Predictor(forward, network.PIXELS, size, network.ALIGNED_CORNERS)
     images, videos, broken = predict_all(predictor, inputs, options.result_dir, classes, config.on_broken)

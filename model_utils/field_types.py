@@ -129,6 +129,12 @@ def _four(value: tuple) -> tuple:
     return value
 
 
+def _two(value: tuple) -> tuple:
+    if len(value) != 2:
+        raise ValueError("must be two whole numbers like 15,120")
+    return value
+
+
 def _share(value: float) -> float:
     if not 0 < value < 1:
         raise ValueError("must be between 0 and 1 (both excluded)")
@@ -179,6 +185,7 @@ LossScale = Annotated[Text, AfterValidator(_loss_scale)]
 _AsText = PlainSerializer(lambda values: ",".join(map(str, values)))
 Several = Annotated[tuple[T, ...], BeforeValidator(_parts), Field(min_length=1), _AsText]
 Four = Annotated[Several[T], AfterValidator(_four)]
+Two = Annotated[Several[T], AfterValidator(_two)]
 
 SizeOrNone = Annotated[Size, BeforeValidator(_size), PlainSerializer(size_text)]  # 0,0 is none
 PixelSize = Annotated[tuple[Count, Count], BeforeValidator(_size), PlainSerializer(size_text)]

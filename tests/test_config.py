@@ -29,7 +29,7 @@ def test_defaults_are_adaptsegnets():
 
 
 def test_every_key_is_documented_with_its_whole_comment():
-    text = describe_keys()
+    text = describe_keys(DEFAULTS)
     assert [f.name for f in fields(Config) if f"--{f.name} " not in text] == []
     words = [line.strip() for line in text.splitlines()]
     for line in DEFAULTS.read_text(encoding="utf-8").splitlines():

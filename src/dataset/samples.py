@@ -14,13 +14,15 @@ from src.dataset.labels import TRAIN_ID
 class Sample:
     """One image; ``name`` is its line in a list file, e.g. ``aachen/aachen_000000_000019_leftImg8bit.png``.
 
-    ``table`` leads from the label file's values to trainIds, see ``load_label``.
+    ``table`` leads from the label file's values to trainIds, see ``load_label``. ``wanted`` is the class for the sake
+    of which it was drawn, see ``RareClassOrder``.
     """
 
     name: str
     image: Path
     label: Path | None
     table: np.ndarray = field(default_factory=lambda: TRAIN_ID, repr=False, compare=False)
+    wanted: int | None = None
 
 
 def flat_name(name: str) -> str:
