@@ -15,7 +15,7 @@ from src.checkpoint.snapshot import checksum, complete_snapshots
 from src.dataset.domains import Data
 from src.dataset.doubts import doubt, refuse_other_sizes
 from src.dataset.labels import CLASS_NAMES, Classes
-from src.dataset.loader import EvalDataset
+from src.dataset.loader import EvalDataset, tell_broken
 from src.dataset.samples import Sample, refuse_same_results
 from src.evaluation.boundary import BoundaryScore
 from src.evaluation.metrics import format_table, write_scores
@@ -79,8 +79,7 @@ def score(config: Config, device: Device) -> None:
 
 def _print_doubts(samples: list[Sample], result: Result, broken: dict[str, str]) -> None:
     """What was left out, and what is odd about the labels."""
-    if broken:
-        print(f"left out: {len(broken)} of {len(samples)} images cannot be read, e.g. {next(iter(broken.values()))}")
+    tell_broken(broken, len(samples))
     odd = doubt(result.pixels, samples[0].table)
     if odd:
         print(f"warning: {odd}")
@@ -139,6 +138,7 @@ def score_snapshots(config: Config, device: Device) -> None:
     table = [(i, f"{m:.4f}", f"{e:.6f}") for i, m, e in rows]
     write_csv(root / "snapshots.csv", ("iteration", "miou", "entropy"), table)
     plot_snapshots(rows, root / "snapshots.png")
+    tell_broken(dataset.broken, len(dataset))
     best = max(rows, key=lambda row: row[1])
     last = rows[-config.last_snapshots :]
     print(f"best {best[1]:.2f} (at {best[0]}, chosen by the labels of {config.eval_set})")
@@ -171,9 +171,8 @@ def rank(config: Config, device: Device) -> None:
     images = tqdm(dataset, desc="ranking", unit="image")
     options = {"classes": classes, "rank": device.rank, "compiled": config.mode == "graph", "teacher": teacher}
     score_images(network, images, folder, config.input_size_target, **options)
-    if dataset.broken:
-        print(f"left out: {len(dataset.broken)} images cannot be read, e.g. {next(iter(dataset.broken.values()))}")
-    write_json(folder / f"left_out_{device.rank}.json", dataset.broken)
+    tell_broken(dataset.broken, len(dataset))
+    write_json(folder / f"left_out_{device.rank}.json", dataset.broken)  # also when empty: an older one may be there
     wait_for_all(device)
     if device.is_first:
         rule = {"lambda_easy": config.lambda_easy, "normalize_rare": config.normalize_rare}
