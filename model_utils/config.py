@@ -75,6 +75,7 @@ class Config:
     data_dir_target: FileName
     data_list: FileName
     data_list_target: FileName
+    data_list_eval: FileName
     ranking_dir: FileName
     source_set: Text
     set: Text

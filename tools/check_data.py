@@ -94,7 +94,8 @@ def parts_of(config: Config, data: Data) -> dict[str, tuple[list[Sample], str]]:
     Raises:
         UserError: a folder or a file of a list is missing.
     """
-    source, target = (Path(text) if text else None for text in (config.data_list, config.data_list_target))
+    lists = (config.data_list, config.data_list_target, config.data_list_eval)
+    source, target, evaluated = map(data.list_file, lists)
     parts = {}
     if data.has_source:
         parts["source"] = _pairs(data.source.samples, config.source_set, source)
@@ -102,7 +103,7 @@ def parts_of(config: Config, data: Data) -> dict[str, tuple[list[Sample], str]]:
         options = {"with_labels": not config.two_domains}
         parts[f"target {config.set}"] = _pairs(data.target.samples, config.set, target, **options)
     if data.target.description.labels:
-        parts[f"target {config.eval_set}"] = _pairs(data.target.samples, config.eval_set)
+        parts[f"target {config.eval_set}"] = _pairs(data.target.samples, config.eval_set, evaluated)
     return parts
 
 
