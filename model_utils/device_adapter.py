@@ -111,7 +111,7 @@ def start_device(
     if target == "CPU":
         _wait_asleep()
         if threads:
-            ms.runtime.dispatch_threads_num(threads)
+            _limit_threads(ms, threads)
     if deterministic:
         ms.set_deterministic(True)
     if exact:
@@ -137,6 +137,15 @@ def _start(ms, target: str) -> Device:
             f"{what} ({reason_of(error, target)}); mend that (see the logs of all processes), choose another chip with "
             "--device_id, or use --device CPU"
         ) from error
+
+
+def _limit_threads(ms, threads: int) -> None:
+    """MindSpore takes this once in a process; the first of several runs in it decides."""
+    try:
+        ms.runtime.dispatch_threads_num(threads)
+    except RuntimeError as error:
+        if "repeatedly" not in str(error):
+            raise
 
 
 def start_configured(config: "Config", *, runs_exported: bool = False) -> Device:
