@@ -36,6 +36,7 @@ def of_saved(found: Found, folder: Path, given: Found) -> Found:
 
     Descriptions are the kept ones. Where ``data_path`` is given on the command line, the saved folders of single data
     sets, which would win over it, are forgotten; where another data set is, its predecessor's folder and list are.
+    Whether the training started from a teacher says nothing about its own weights.
     """
     for key in KEYS:
         if key in found and key not in given:
@@ -43,5 +44,5 @@ def of_saved(found: Found, folder: Path, given: Found) -> Found:
             found[key] = (str(kept), found[key][1]) if kept.is_file() else found[key]
     replaced = {"data_path": ("data_dir", "data_dir_target"), "source_dataset": ("data_dir", "data_list")}
     replaced["target_dataset"] = ("data_dir_target", "data_list_target")
-    forgotten = {key for by, keys in replaced.items() if by in given for key in keys}
+    forgotten = {"restore_teacher", *(key for by, keys in replaced.items() if by in given for key in keys)}
     return {key: value for key, value in found.items() if key not in forgotten}

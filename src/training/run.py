@@ -14,7 +14,7 @@ from model_utils.errors import UserError
 from model_utils.files import read_json, write_bytes, write_json
 from model_utils.kept import keep_descriptions
 from model_utils.run_lock import only_run_in
-from model_utils.snapshot_names import best_of, prefix_of, remove_old, weights_of
+from model_utils.snapshot_names import TEACHER, best_of, prefix_of, remove_old, weights_of
 from src.backend.precision import set_precision
 from src.backend.step import Run
 from src.checkpoint import save_weights
@@ -60,6 +60,8 @@ def _prefix(config: Config, data: Data, resumed_from: Path | None) -> str:
 def _build_and_train(config: Config, device: Device, data: Data, resumed_from: Path | None) -> None:
     """``run_training`` in its own folder."""
     started_from = {"restore_from": "", "restore_from_D1": "", "restore_from_D2": ""}  # a snapshot holds all of them
+    if config.feature_distance and not (config.restore_from or resumed_from):
+        raise UserError("feature_distance: keeps to the weights that a training starts from; name them, --restore_from")
     run = build_run(replace(config, **started_from) if resumed_from else config, device, data)
     state = load_snapshot(resumed_from, run.networks, run.optimizers) if resumed_from else {}
     start = state.get("iteration", 0)
@@ -87,8 +89,6 @@ def _train(
     folder, start = Path(config.snapshot_dir), state.get("iteration", 0)
     log = _open_log(config, device, folder, start, resumed_from)
     log.say(describe(device, config.mode, config.amp_level, exact=config.exact))
-    if device.target == "CPU" and config.amp_level != "O0":
-        log.say("amp_level: a CPU only imitates float16; --amp_level O0 is quicker and more exact here")
     log.say(f"data: {data}")
     for line in data.left_out:
         log.say(f"classes: {line}; it is ignored")
@@ -109,8 +109,7 @@ def _train(
         config.eval_every_at_end,
         config.snapshot_offset,
     )
-    for network in run.networks.values():
-        network.set_train(True)
+    run.set_train()
     try:
         if resumed_from and schedule.must_evaluate(start) and keeper.lacks_evaluation(start, resumed_from):
             keeper.evaluate(start)
@@ -150,7 +149,12 @@ class RunKeeper:
             samples = [all_of[place] for place in evenly(len(all_of), config.eval_images or len(all_of))]
             options = {"same_size": not all(config.output_size), "on_broken": config.on_broken}
             self._dataset = EvalDataset(samples, config.input_size_target, self._network.PIXELS, **options)
-            self._predict = make_predictor(self._network, config.output_size, compiled=config.mode == "graph")
+            compiled = config.mode == "graph"
+            networks = {"": self._network, **({"teacher_": run.networks[TEACHER]} if TEACHER in run.networks else {})}
+            self._evaluated = {
+                prefix: (network, make_predictor(network, config.output_size, compiled=compiled))
+                for prefix, network in networks.items()
+            }
         self._watch = run.watch if device.is_first else None
         if self._watch and (self._folder / "metrics.csv").is_file():  # a resumed run knows what was warned of before
             self._watch.add_all(read_curve(self._folder / "metrics.csv"))
@@ -173,20 +177,24 @@ class RunKeeper:
         return path
 
     def evaluate(self, done: int) -> None:
-        """mIoU and mean entropy of the validation split; keeps the best weights by each, and best.json."""
-        set_precision(self._network, "O0")  # as eval_adv.py, which is to find the same numbers
-        options = {"running_batch_size": self._config.valid_batch_size}
-        result = evaluate(self._network, self._predict, self._dataset, self._config.num_classes, **options)
-        set_precision(self._network, self._config.amp_level)
-        scores = {"miou": 100 * result.confusion.mean_iou(), "entropy": result.mean_entropy}
-        if recipe_of(self._config).RUNNING_SCORE:  # by which its originals choose
-            scores["miou_running_mean"] = result.running.as_dict()["miou_running_mean"]
+        """mIoU and mean entropy of the validation split, of a teacher too; keeps the network's best weights."""
+        scores, options = {}, {"running_batch_size": self._config.valid_batch_size}
+        for prefix, (network, predict) in self._evaluated.items():
+            set_precision(network, "O0")  # as eval_adv.py, which is to find the same numbers
+            result = evaluate(network, predict, self._dataset, self._config.num_classes, **options)
+            set_precision(network, self._config.amp_level)
+            scores |= {f"{prefix}miou": 100 * result.confusion.mean_iou(), f"{prefix}entropy": result.mean_entropy}
+            if recipe_of(self._config).RUNNING_SCORE:  # by which its originals choose
+                scores[f"{prefix}miou_running_mean"] = result.running.as_dict()["miou_running_mean"]
         self._log.validation(done, scores)
         if self._dataset.broken:
             self._log.say(f"left out: {_some(self._dataset.broken)} of the evaluation cannot be read")
         best = self._best
-        for name, value in scores.items():
-            if name not in best or (value > best[name] if CRITERIA[name] else value < best[name]):
+        for name, larger_is_better in CRITERIA.items():
+            value = scores.get(name)
+            if value is None:
+                continue
+            if name not in best or (value > best[name] if larger_is_better else value < best[name]):
                 best.update({name: value, f"{name}_iteration": done})
                 save_weights(best_of(self._folder, self._config.snapshot_prefix, name), self._network)
         write_json(self._folder / "best.json", best)
