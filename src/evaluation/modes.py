@@ -38,10 +38,10 @@ def score(config: Config, device: Device) -> None:
     recipe.check_evaluation(config, device)
     if device.ranks > 1 and config.boundary_width:
         raise UserError("boundary_width: needs all images in one process; use one device")
-    print(f"data: {data.target.description.name} in {data.target.root}, {config.eval_set}", flush=True)
+    _say_data(data, config.eval_set)
+    network, classes = _network(config), data.classes
     refuse_same_results(data.evaluated)
     refuse_other_sizes(data.evaluated, config.output_size)
-    network, classes = _network(config), data.classes
     dataset = eval_dataset(config, data.evaluated[device.rank :: device.ranks], network)
     folder = ResultFolder(Path(config.result_dir), classes, data.target.description.name)
     folder.show(data.evaluated, config.max_pictures)
@@ -120,8 +120,10 @@ def score_snapshots(config: Config, device: Device) -> None:
     root = ResultFolder(Path(config.result_dir)).root
     cache = root / "snapshots.json"
     known = read_json(cache)
-    setting = {"output_size": config.output_size, "flip": config.flip, "scales": config.scales, "set": config.eval_set}
     data, network = Data(config), build_network(config)
+    _say_data(data, config.eval_set)
+    setting = {"output_size": config.output_size, "flip": config.flip, "scales": config.scales, "set": config.eval_set}
+    setting["data"] = str(data.target.root.resolve())
     refuse_other_sizes(data.evaluated, config.output_size)
     predict, dataset = _predictor(config, network), eval_dataset(config, data.evaluated, network)
     rows = []
@@ -151,6 +153,7 @@ def rank(config: Config, device: Device) -> None:
     """Ranks the target's training images by entropy into ``result_dir``; every process takes its share."""
     checkpoint, folder = Path(config.restore_from), Path(config.result_dir)
     data, network = Data(config), _network(config)
+    _say_data(data, config.set)
     classes, samples = data.classes, data.unlabelled
     refuse_same_results(samples)
     if config.normalize_rare and list(classes.names) != CLASS_NAMES:
@@ -176,8 +179,11 @@ def rank(config: Config, device: Device) -> None:
     wait_for_all(device)
     if device.is_first:
         rule = {"lambda_easy": config.lambda_easy, "normalize_rare": config.normalize_rare}
-        broken = set().union(*(read_json(folder / f"left_out_{k}.json") for k in range(device.ranks)))
+        left_out = [folder / f"left_out_{k}.json" for k in range(device.ranks)]
+        broken = set().union(*map(read_json, left_out))
         easy, hard = finish_ranking(folder, model, [s for s in samples if s.name not in broken], **rule)
+        for path in left_out:
+            path.unlink()
         print(f"{len(easy)} easy and {len(hard)} hard images; written to {folder}")
 
 
@@ -199,6 +205,10 @@ def time_phases(config: Config, device: Device) -> None:
 
 
 MODES = {"score": score, "snapshots": score_snapshots, "rank": rank, "speed": time_phases}
+
+
+def _say_data(data: Data, split: str) -> None:
+    print(f"data: {data.target.description.name} in {data.target.root}, {split}", flush=True)
 
 
 def eval_dataset(config: Config, samples: list[Sample], network: Network) -> EvalDataset:
