@@ -41,10 +41,10 @@ def test_synchronised_norm_is_that_of_the_whole_batch(results):
     assert max(results["norm"].values()) < 1e-5, results["norm"]
 
 
-@pytest.mark.parametrize("case", ["adversarial", "dacs", "icnet", "pointrend"])
+@pytest.mark.parametrize("case", ["adversarial", "mic", "icnet", "pointrend"])
 def test_two_times_one_is_one_times_two(results, case):
     difference = results[case]
     assert difference["moved"] > 1e-3
-    # One pixel that rounding moves over DACS's threshold is 2.4e-4 of q; other q in the two processes were 1e-2.
-    allowed = 1e-3 if case == "dacs" else 1e-5
+    # One pixel that rounding moves over a teacher's threshold is 2.4e-4 of q; other q in the two processes were 1e-2.
+    allowed = 1e-3 if case == "mic" else 1e-5
     assert difference["losses"] < allowed and difference["weights"] < allowed, difference
