@@ -34,7 +34,7 @@ from model_utils.field_types import (
     known_in,
 )
 from model_utils.files import write_text
-from model_utils.kept import of_saved
+from model_utils.kept import beside_the_model, of_saved
 from model_utils.option_names import ALONE, OTHER_NAMES, Found, in_own_names, own_spelling
 from model_utils.overlays import combine, find_file, read_file
 from model_utils.published import published_configuration
@@ -128,7 +128,7 @@ class Config:
     sync_bn: bool
     num_steps: Count
     num_steps_stop: Count
-    parameter_groups: Choice[Literal["nominal", "published"]]
+    parameter_groups: Choice[Literal["nominal", "published", "published_torch2"]]
     random_seed: Seed
 
     snapshot_dir: FileName
@@ -139,9 +139,11 @@ class Config:
     restore_from_D2: FileName
     continue_train: FileName
     save_pred_every: Count
+    snapshot_offset: Choice[Literal[0, 1]]
     keep_snapshots: Whole
     log_every: Count
     eval_every: Whole
+    eval_every_at_end: Whole
     eval_images: Whole
 
     device: Kind
@@ -201,7 +203,7 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
     """
     options = _parse_options(argv)
     names = options.pop("config_path", None)
-    given = in_own_names({key: (value, LINE) for key, value in options.items()})
+    given = beside_the_model(in_own_names({key: (value, LINE) for key, value in options.items()}))
     files, saved = [], None
     if names is not None:
         whole = find_file(Path(), names, LINE, "config_path")

@@ -67,6 +67,18 @@ def expand(text: str) -> str:
         raise ValueError("must start with a home folder that exists") from None
 
 
+def user_path(text: str) -> Path:
+    """A path on a command line, as ``expand`` reads it; for argparse.
+
+    Raises:
+        ArgumentTypeError: as ``expand``.
+    """
+    try:
+        return Path(expand(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}: '{shown(text)}'") from None
+
+
 class _Choices:
     """Turns a ``Literal`` into a type whose values may be written in any case."""
 

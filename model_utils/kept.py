@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from model_utils.files import write_bytes
 from model_utils.option_names import Found
+from model_utils.overlays import find_file
 
 if TYPE_CHECKING:
     from model_utils.config import Config
@@ -19,6 +20,15 @@ def keep_descriptions(config: "Config", folder: Path) -> None:
         path = Path(getattr(config, key))
         if path.suffix in (".yaml", ".yml") and path.is_file():
             write_bytes(folder / DESCRIPTIONS / key / path.name, path.read_bytes())
+
+
+def beside_the_model(given: Found) -> Found:
+    """``given`` on the command line; who goes on from a snapshot and names no folder goes on in that snapshot's."""
+    value, where = given.get("continue_train", ("", ""))
+    if value in ("", "auto") or "snapshot_dir" in given:
+        return given
+    path = find_file(Path(), value, where, "continue_train")
+    return {**given, "snapshot_dir": (str(path if path.is_dir() else path.parent), where)}
 
 
 def of_saved(found: Found, folder: Path, given: Found) -> Found:

@@ -29,7 +29,7 @@ from src.dataset.loader import EvalItem
 from src.dataset.pixels import Size
 from src.dataset.samples import Sample, flat_name
 from src.intrada.entropy import EntropyScore, final_scores, split
-from src.intrada.folder import ABOUT, EASY, HARD, MASKS
+from src.intrada.folder import ABOUT, EASY, HARD, MASKS, is_made_elsewhere
 from src.intrada.sheet import plot_ranking
 from src.models.layers import resize_to
 from src.models.network import Network
@@ -50,8 +50,13 @@ def open_ranking(folder: Path, model: dict) -> None:
     """Makes the folder, or goes on in that of the same model.
 
     Raises:
-        UserError: the folder holds another model's ranking, or cannot be written.
+        UserError: the folder holds another model's or program's ranking, or cannot be written.
     """
+    if is_made_elsewhere(folder):
+        raise UserError(
+            f"{folder}: holds a ranking made elsewhere ({EASY} without {ABOUT}), which can be trained with as it is; "
+            "give another --result_dir for a new one"
+        )
     about = folder / ABOUT
     try:
         if about.is_file():

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import mindspore as ms
 from mindspore import Tensor, ops
 
-from src.backend.log_softmax import log_probabilities, spread
+from src.backend.log_softmax import log_probabilities
+from src.backend.pixelwise import cross_entropy_sum
 from src.models.layers import resize_to
 
 IGNORE = 255
@@ -21,7 +22,7 @@ def segmentation_loss(logits: Tensor, label: Tensor) -> Tensor:
     logits (N, C, H, W), label (N, H, W) int32 -> scalar.
     """
     valid = ops.maximum((label != IGNORE).astype(ms.float32).sum(), Tensor(1.0, ms.float32))
-    return _cross_entropy_sum(logits, label) / valid
+    return cross_entropy_sum(logits, label, IGNORE) / valid
 
 
 def all_mean_loss(logits: Tensor, label: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -29,17 +30,8 @@ def all_mean_loss(logits: Tensor, label: Tensor, weight: Tensor | None = None) -
 
     logits (N, C, H, W), label (N, H, W) int32, weight (N, H, W) or none -> scalar.
     """
-    count, _, height, width = logits.shape
-    return _cross_entropy_sum(logits, label, weight) / (count * height * width)
-
-
-def _cross_entropy_sum(logits: Tensor, label: Tensor, weight: Tensor | None = None) -> Tensor:
-    count, classes, height, width = logits.shape
-    numbers = ops.tile(ops.arange(classes).astype(ms.int32).reshape((1, -1, 1, 1)), (count, 1, height, width))
-    picked = (spread(label.expand_dims(1), classes) == numbers).astype(ms.float32)  # all 0 where ignored
-    if weight is not None:
-        picked = picked * spread(weight.expand_dims(1), classes)
-    return -(log_probabilities(logits) * picked).sum()
+    count, height, width = label.shape
+    return cross_entropy_sum(logits, label, IGNORE, weight) / (count * height * width)
 
 
 # What a source's cross entropy is the mean over: valid pixels (AdaptSegNet, ADVENT, DACS) or all (DAFormer, MIC).

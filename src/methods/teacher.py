@@ -59,7 +59,7 @@ def build_teacher(config: Config, student: nn.Cell, engine: Engine) -> tuple[nn.
     """The teacher of a run, ``student`` at its start, and its update; a snapshot holds both."""
     teacher = set_precision(make_teacher(make_network(config), student), config.amp_level)
     if config.sync_bn and engine.ranks > 1:
-        synchronise_norms(teacher, engine.ranks, ms.get_context("device_target"))
+        synchronise_norms(teacher, engine.ranks)
     first = int(config.teacher_from_start)
     return teacher, TeacherUpdate(teacher, student, alpha=config.teacher_alpha, first=first)
 

@@ -37,7 +37,7 @@ def build_run(config: Config, device: Device, data: Data) -> Run:
     network = restored(build_network(config), config.restore_from, to_train=True, teacher=config.restore_teacher)
     set_precision(network, config.amp_level)
     if config.sync_bn and device.ranks > 1:
-        synchronise_norms(network, device.ranks, device.target)
+        synchronise_norms(network, device.ranks)
     loss_scale = None if config.amp_level == "O0" else LossScale(config.fixed_loss_scale)
     engine = AddingEngine(
         iter_size=config.iter_size,

@@ -109,7 +109,7 @@ def in_iterations(config: Config, device: Device, data: Data) -> Config:
     if config.count_in == "iterations":
         return config
     epoch = iterations_per_epoch(config, device, data)
-    lengths = ("num_steps", "num_steps_stop", "warmup_steps", "save_pred_every", "eval_every")
+    lengths = ("num_steps", "num_steps_stop", "warmup_steps", "save_pred_every", "eval_every", "eval_every_at_end")
     return replace(config, count_in="iterations", **{key: getattr(config, key) * epoch for key in lengths})
 
 
