@@ -69,6 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     config = check_options(task, job)
     found = next(iter(chips_seen()), "")
     if found and config and config.device == "auto":
+        job.options.pop("device_target", None)  # the same key
         job.options["device"] = found  # the platform's cards are paid for: no training on its processor by mistake
     starter = here.started_by or "the boot command"
     say(f"task {job.task}, rank {here.rank} of {here.ranks}, machine {here.node} of {here.nodes}, started by {starter}")

@@ -68,6 +68,13 @@ LAYOUTS = {
         LABEL_ID[THIRTEEN].tolist(),
         THIRTEEN,
     ),
+    # sky, building, pole, road, sidewalk, vegetation, sign, fence, car, person, bicycle
+    "camvid": (
+        "val/0016E5_07959.png",
+        "valannot/0016E5_07959.png",
+        list(range(11)),
+        [10, 2, 5, 0, 1, 8, 7, 4, 13, 11, 18],
+    ),
 }
 
 
