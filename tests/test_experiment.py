@@ -31,8 +31,8 @@ rows:
 source_only: source_only
 control: control
 evaluations:
-  val: {{data_list_eval: one.txt}}
-  test: {{data_list_eval: two.txt}}
+  val: {{eval_list: one.txt}}
+  test: {{eval_list: two.txt}}
 """
 
 

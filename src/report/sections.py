@@ -10,7 +10,7 @@ from model_utils.errors import UserError
 from model_utils.files import write_json, write_text
 from model_utils.snapshot_names import TARGET_STATISTICS
 from src.dataset.labels import make_classes
-from src.dataset.samples import flat_name
+from src.dataset.samples import evenly, flat_name
 from src.dataset.transforms import read_bgr
 from src.pictures.plots import plot_class_bars, plot_confusion, plot_curves, plot_discriminators, plot_snapshots
 from src.pictures.scenes import side_by_side
@@ -96,7 +96,8 @@ def _facts(one: RunFolder) -> dict[str, str]:
             facts["time of a step"] = (
                 f"{np.median(one.losses['step_s']):.3f} s ({100 * waiting:.0f} % waiting for data)"
             )
-    for key, name, digits, best in (("miou", "mIoU", 2, np.nanargmax), ("entropy", "entropy", 4, np.nanargmin)):
+    found = [("miou", "mIoU", 2, np.nanargmax), ("entropy", "entropy", 4, np.nanargmin)]
+    for key, name, digits, best in (*found, ("teacher_miou", "mIoU of the teacher", 2, np.nanargmax)):
         values = one.validation.get(key, np.empty(0))
         if np.isfinite(values).any():
             k = best(values)
@@ -147,15 +148,21 @@ def _confusions(evaluated: dict[str, Evaluation], work: Path) -> list[Part]:
 
 
 def scene_parts(evaluated: dict[str, Evaluation], count: int) -> list[Part]:
-    """Side-by-sides of image, label and every run's prediction, of the first images that all runs have predicted."""
+    """Side-by-sides of image, label and every run's prediction, of images chosen evenly among those that all runs have
+    predicted and, where there are some, drawn."""
     lists = [{entry["name"]: entry["image"] for entry in one.result.get("images", [])} for one in evaluated.values()]
     first = next(iter(evaluated.values()))
     classes = make_classes(list(first.iou), first.result.get("colors", {}), [])
     parts = []
-    for name in [name for name in lists[0] if all(name in others for others in lists)][:count]:
+    names = [name for name in lists[0] if all(name in others for others in lists)]
+    names = [name for name in names if (first.folder / "labels" / flat_name(name)).is_file()] or names
+    for name in [names[place] for place in evenly(len(names), count)]:
         file, panels = flat_name(name), {}
         for title, one in evaluated.items():
-            label, prediction = one.folder / "labels" / file, one.folder / "cityscapes" / file
+            label, prediction = (
+                one.folder / "labels" / file,
+                one.folder / one.result.get("predictions", "cityscapes") / file,
+            )
             if label.is_file() and "label" not in panels:
                 panels = {"label": _train_ids(label), **panels}
             if prediction.is_file():
