@@ -13,11 +13,11 @@ from model_utils.errors import UserError
 from src.backend.step import jit
 from src.dataset.cityscapes import IMAGE_END
 from src.dataset.folders import walk
-from src.dataset.labels import AS_IT_IS, TRAIN_ID
+from src.dataset.labels import AS_IT_IS, IGNORE, TRAIN_ID
 from src.dataset.loader import EvalItem
 from src.dataset.pixels import Size
 from src.dataset.transforms import load_label
-from src.evaluation.devkit import Devkit, train_ids_of
+from src.evaluation.devkit import Devkit
 from src.evaluation.metrics import Confusion, RunningMean
 from src.methods.losses import entropy_loss
 from src.models.layers import resize_to
@@ -199,7 +199,7 @@ def score_folder(
         label = load_label(path, table=devkit.table_of(path) if devkit else ids)
         own = devkit.table if devkit else TRAIN_ID
         prediction = load_label(found, table=AS_IT_IS if predictions_are == "trainId" else own)
-        if outside := [int(value) for value in np.unique(prediction) if classes <= value < IGNORE]:
+        if devkit and (outside := [int(value) for value in np.unique(prediction) if classes <= value < IGNORE]):
             raise UserError(f"{found}: holds {outside[0]}, but the classes are 0 to {classes - 1} and {IGNORE}")
         if label.shape != prediction.shape:
             raise UserError(f"{found}: is {prediction.shape[::-1]}, but its label {path} is {label.shape[::-1]} (W, H)")

@@ -1,4 +1,4 @@
-"""Calls entry scripts one after another in one process, which imports MindSpore once: [[module, words], ...] as JSON."""
+"""Calls entry scripts in turn in one process, which imports MindSpore once: ``[[module, words], ...]`` as JSON."""
 
 import json
 import sys
