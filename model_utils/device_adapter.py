@@ -182,10 +182,13 @@ def describe(device: Device, mode: str, level: str = "O0", *, exact: bool = Fals
         precision = f"float16 and float32 ({level}{imitated})"
     elif device.target in ROUNDED and not exact:
         precision += f" (convolutions in {ROUNDED[device.target]}; the key exact prevents that)"
-    return (
-        f"device {device.target}, rank {device.rank} of {device.ranks}, MindSpore {ms.__version__}, "
-        f"{precision}, {mode} mode"
-    )
+    line = f"device {device.target}, rank {device.rank} of {device.ranks}, MindSpore {ms.__version__}, "
+    line += f"{precision}, {mode} mode"
+    if device.target == "CPU" and level == "O0":
+        from src.backend import cpu_ops
+
+        line += f", {cpu_ops.say()}"
+    return line
 
 
 def chips_seen(environ: Mapping[str, str] = os.environ, devices: Path = Path("/dev")) -> dict[str, str]:
