@@ -9,8 +9,10 @@ import numpy as np
 
 from model_utils.device_adapter import prepare_environment
 from model_utils.errors import UserError, run
-from src.dataset.description import Description, list_samples, load_description
+from model_utils.field_types import user_path
+from src.dataset.description import Description, load_description
 from src.dataset.labels import make_classes
+from src.dataset.listing import list_samples
 from src.dataset.transforms import Size, load_label
 from src.evaluation.metrics import Confusion, format_table, write_scores
 from src.export.description import ModelDescription, network_description, read_description, stems_of
@@ -47,16 +49,27 @@ def parse_options(argv: list[str] | None) -> argparse.Namespace:
 
     parser = argparse.ArgumentParser(prog="postprocess.py", description=main.__doc__)
     add = parser.add_argument
-    add("--dataset_path", type=Path, required=True, help="the data set's folder, e.g. with leftImg8bit and gtFine")
-    add("--result_path", type=Path, required=True, help="folder of the .bin files")
+    folder = {"type": Path, "nargs": "?"}  # each in its place, or by name
+    add("data", **folder, metavar="DATA", help="the data set's folder, e.g. with leftImg8bit and gtFine")
+    add("result", **folder, metavar="RESULT", help="folder of the .bin files")
+    add("out", **folder, metavar="OUT", help="folder for result.json, .csv and .txt")
+    add("--dataset_path", type=user_path, help="instead of DATA")
+    add("--result_path", type=user_path, help="instead of RESULT")
     add("--dataset", default="cityscapes", metavar="NAME|FILE", help="a built-in name or a .yaml file")
     add("--split", default="val")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--model", type=Path, help="the exported model: its description gives classes and outputs")
+    which.add_argument("--model", type=user_path, help="the exported model: its description gives classes and outputs")
     which.add_argument("--network", choices=NETWORKS, default="deeplab_multi", help="without a model")
     add("--num_classes", type=int, help="of the network; without a model it has all classes of the data set")
-    add("--save_to", type=Path, help="folder for result.json, .csv and .txt")
-    return parser.parse_args(argv)
+    add("--save_to", type=user_path, help="instead of OUT")
+    options = parser.parse_args(argv)
+    for name, place in (("dataset_path", "data"), ("result_path", "result"), ("save_to", "out")):
+        if getattr(options, name) and getattr(options, place):
+            parser.error(f"{place}: is given twice, once as --{name}")
+        setattr(options, name, getattr(options, name) or getattr(options, place))
+    if not options.dataset_path or not options.result_path:
+        parser.error("give DATA and RESULT")
+    return options
 
 
 def describe(options: argparse.Namespace, dataset: Description) -> ModelDescription:

@@ -1,7 +1,6 @@
 """Configuration: YAML files and command-line options -> one frozen, typed Config."""
 
 import difflib
-import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,6 +8,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
+from model_utils.config_text import describe_keys
 from model_utils.errors import UserError, shown
 from model_utils.field_types import (
     Choice,
@@ -17,6 +17,7 @@ from model_utils.field_types import (
     Crop,
     FileName,
     Four,
+    Kind,
     LossScale,
     PixelSize,
     Positive,
@@ -26,15 +27,17 @@ from model_utils.field_types import (
     SizeOrNone,
     Text,
     Threads,
+    Two,
     Weight,
     Whole,
     explain,
     known_in,
 )
 from model_utils.files import write_text
-from model_utils.kept import of_saved
-from model_utils.option_names import OTHER_NAMES, Found, in_own_names
+from model_utils.kept import beside_the_model, of_saved
+from model_utils.option_names import ALONE, OTHER_NAMES, Found, in_own_names, own_spelling
 from model_utils.overlays import combine, find_file, read_file
+from model_utils.published import published_configuration
 from src.methods import ONE_DOMAIN, TWO_DOMAINS
 from src.recipes import RECIPES
 
@@ -60,11 +63,16 @@ class Config:
     lambda_adv_target2: Weight
     lambda_ent_target1: Weight
     lambda_ent_target2: Weight
+    source_mean: Choice[Literal["valid", "all"]]
+    feature_distance: Weight
     teacher_alpha: Share
+    teacher_from_start: bool
     pseudo_threshold: Share
+    pseudo_border: Two[Whole]
     jitter_strength: Annotated[Weight, Field(le=0.5)]
     masked_block: Whole
     masked_share: Share
+    masked_weight: Positive
     label_resize: Choice[Literal["nearest", "original"]]
 
     source_dataset: FileName
@@ -79,11 +87,15 @@ class Config:
     source_set: Text
     set: Text
     eval_set: Text
+    eval_list: FileName
     labelled_domain: Choice[Literal["source", "target"]]
     augmentation: Choice[Literal["none", "icnet"]]
     fda_beta: Annotated[Weight, Field(lt=0.5)]
     random_crop: SizeOrNone
     random_flip: bool
+    crop_max_share: Annotated[Positive, Field(le=1)]
+    rare_class_sampling: Weight
+    rare_class_min_pixels: Whole
     base_size: Count
     crop_size: Crop
     input_size: PixelSize
@@ -92,10 +104,12 @@ class Config:
     train_points: Count
     on_missing: Choice[Literal["fail", "skip"]]
     on_broken: Choice[Literal["fail", "skip"]]
+    largest_pixels: Count
     num_workers: Annotated[Threads, Field(gt=0)]
 
     batch_size: Count
     iter_size: Count
+    optimizer: Choice[Literal["sgd", "adamw"]]
     learning_rate: Positive
     learning_rate_D: Positive
     clip_norm: Weight
@@ -106,7 +120,7 @@ class Config:
     rate_changes: Choice[Literal["iteration", "epoch"]]
     heads_factor: Positive
     count_in: Choice[Literal["iterations", "epochs"]]
-    schedule: Choice[Literal["poly", "poly_early", "warmup_cosine", "step"]]
+    schedule: Choice[Literal["poly", "poly_early", "warmup_poly", "warmup_cosine", "step"]]
     milestones: Several[Whole]
     decay_norms: bool
     amp_level: Choice[Literal["O0", "O1", "O2", "O3"]]
@@ -114,26 +128,30 @@ class Config:
     sync_bn: bool
     num_steps: Count
     num_steps_stop: Count
-    parameter_groups: Choice[Literal["nominal", "published"]]
+    parameter_groups: Choice[Literal["nominal", "published", "published_torch2"]]
     random_seed: Seed
 
     snapshot_dir: FileName
     snapshot_prefix: Text
     restore_from: FileName
+    restore_teacher: bool
     restore_from_D1: FileName
     restore_from_D2: FileName
     continue_train: FileName
     save_pred_every: Count
+    snapshot_offset: Choice[Literal[0, 1]]
     keep_snapshots: Whole
     log_every: Count
     eval_every: Whole
+    eval_every_at_end: Whole
     eval_images: Whole
 
-    device: Choice[Literal["auto", "Ascend", "GPU", "CPU"]]
+    device: Kind
     device_id: Whole
     mode: Choice[Literal["graph", "eager"]]
     memory: Choice[Literal["auto", "normal", "low"]]
     deterministic: bool
+    exact: bool
     threads: Threads
     is_distributed: Choice[Literal["auto", "0", "1"]]
 
@@ -150,6 +168,7 @@ class Config:
     ensemble_with: FileName
     ensemble_weight: Share
     last_snapshots: Count
+    label_by_teacher: bool
     lambda_easy: Share
     normalize_rare: bool
 
@@ -176,7 +195,7 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
     Args:
         argv: the command line without the program's name.
         beside: a key that holds the path of a checkpoint or of a run folder. Without ``--config_path``, the
-            configuration that was saved there is used when there is one.
+            configuration that was saved there is used when there is one, else that of a published file of this name.
 
     Raises:
         UserError: unknown or repeated key, wrong type or value, missing file; the text names file, line and key.
@@ -184,7 +203,7 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
     """
     options = _parse_options(argv)
     names = options.pop("config_path", None)
-    given = in_own_names({key: (value, LINE) for key, value in options.items()})
+    given = beside_the_model(in_own_names({key: (value, LINE) for key, value in options.items()}))
     files, saved = [], None
     if names is not None:
         whole = find_file(Path(), names, LINE, "config_path")
@@ -193,7 +212,7 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
     elif beside in given:
         weights = find_file(Path(), given[beside][0], LINE, beside)
         saved = (weights if weights.is_dir() else weights.parent) / SAVED_NAME
-        files = [saved] if saved.is_file() else []
+        files = [saved] if saved.is_file() else published_configuration(weights)
     own = combine(files, DEFAULTS)
     found = {**_defaults(), **(of_saved(own, saved.parent, given) if saved else own), **given}
     where = {_known(key, place): place for key, (_, place) in found.items()}
@@ -212,20 +231,6 @@ def save_config(config: Config, folder: Path) -> None:
     write_text(folder / SAVED_NAME, yaml.safe_dump(READER.dump_python(config), sort_keys=False, allow_unicode=True))
 
 
-def describe_keys() -> str:
-    """Each key's name, default and meaning, taken from the comments of ``advnet_config.yaml``."""
-    lines: list[str] = []
-    for line in DEFAULTS.read_text(encoding="utf-8").splitlines():
-        if entry := re.match(r"(\w+):\s*(.*?)\s+#\s+(.*)", line):
-            key, value, meaning = entry.groups()
-            lines.append(f"  --{key} {value}\n        {meaning}")
-        elif more := re.match(r"\s+#\s+(.*)", line):  # the comment goes on
-            lines[-1] += f"\n        {more[1]}"
-        elif line.startswith("# ----"):
-            lines.append(f"\n{line.strip('# -')}:")
-    return "\n".join(lines)
-
-
 def _parse_options(argv: list[str]) -> dict[str, str]:
     """``--key value``, ``--key=value`` and, for a switch, ``--key`` alone."""
     options: dict[str, str] = {}
@@ -233,19 +238,20 @@ def _parse_options(argv: list[str]) -> dict[str, str]:
     while words:
         word = words.pop(0)
         if word in ("-h", "--help"):
-            print(f"options: --config_path FILE[,FILE...] and any of these keys (value = default)\n{describe_keys()}")
+            print("options: --config_path FILE[,FILE...] and any of these keys (value = default)")
+            print(describe_keys(DEFAULTS))
             raise SystemExit(0)
         if not word.startswith("--"):
             raise UserError(f"'{word}' is not an option; write --key value, and --help for the keys")
-        name, equals, value = word[2:].partition("=")
-        key = name.replace("-", "_")
+        name, equals, value = word.lstrip("-").partition("=")  # a document has one with four dashes
+        key = own_spelling(name)
         if key not in ("config_path", *OTHER_NAMES):
             _known(key, LINE)
         if not equals:
             if words and not words[0].startswith("--"):
                 value = words.pop(0)
-            elif TYPES.get(key) is bool:
-                value = "true"
+            elif TYPES.get(key) is bool or key in ALONE:
+                value = ALONE.get(key, "true")
             else:
                 raise UserError(f"option --{key} needs a value")
         if key in options:

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 from pydantic_core import core_schema
@@ -67,6 +67,18 @@ def expand(text: str) -> str:
         raise ValueError("must start with a home folder that exists") from None
 
 
+def user_path(text: str) -> Path:
+    """A path on a command line, as ``expand`` reads it; for argparse.
+
+    Raises:
+        ArgumentTypeError: as ``expand``.
+    """
+    try:
+        return Path(expand(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}: '{shown(text)}'") from None
+
+
 class _Choices:
     """Turns a ``Literal`` into a type whose values may be written in any case."""
 
@@ -117,6 +129,12 @@ def _four(value: tuple) -> tuple:
     return value
 
 
+def _two(value: tuple) -> tuple:
+    if len(value) != 2:
+        raise ValueError("must be two whole numbers like 15,120")
+    return value
+
+
 def _share(value: float) -> float:
     if not 0 < value < 1:
         raise ValueError("must be between 0 and 1 (both excluded)")
@@ -127,6 +145,13 @@ def _loss_scale(value: str) -> str:
     if not re.fullmatch(r"dynamic|0*[1-9]\d{,9}(\.\d*)?", value):
         raise ValueError("must be dynamic or a number from 1 on")
     return value
+
+
+def _kind(value: Any) -> Any:
+    text = str(value).strip().lower()
+    if text.isdigit():
+        raise ValueError(f"must be a kind: Ascend, GPU, CPU or auto; a chip's number is --device_id {text}")
+    return {"npu": "Ascend", "cuda": "GPU"}.get(text, value)
 
 
 def known_in(*tables: Mapping[str, Any]) -> AfterValidator:
@@ -142,6 +167,7 @@ def known_in(*tables: Mapping[str, Any]) -> AfterValidator:
 
 
 Choice = Annotated[T, _Choices()]
+Kind = Annotated[Choice[Literal["auto", "Ascend", "GPU", "CPU"]], BeforeValidator(_kind)]  # of device
 _Int = Annotated[int, BeforeValidator(_plain)]
 Whole = Annotated[_Int, Field(ge=0, le=2**31 - 1)]
 Count = Annotated[_Int, Field(gt=0, le=2**31 - 1)]
@@ -159,6 +185,7 @@ LossScale = Annotated[Text, AfterValidator(_loss_scale)]
 _AsText = PlainSerializer(lambda values: ",".join(map(str, values)))
 Several = Annotated[tuple[T, ...], BeforeValidator(_parts), Field(min_length=1), _AsText]
 Four = Annotated[Several[T], AfterValidator(_four)]
+Two = Annotated[Several[T], AfterValidator(_two)]
 
 SizeOrNone = Annotated[Size, BeforeValidator(_size), PlainSerializer(size_text)]  # 0,0 is none
 PixelSize = Annotated[tuple[Count, Count], BeforeValidator(_size), PlainSerializer(size_text)]

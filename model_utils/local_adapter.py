@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,22 +35,20 @@ def find_place(environ: Mapping[str, str] = os.environ) -> Place:
     """Reads RANK_ID, RANK_SIZE, DEVICE_ID, ASCEND_DEVICE_ID, MS_*, OMPI_*, MA_NUM_GPUS, MA_NUM_HOSTS and VC_*.
 
     Raises:
-        UserError: a variable is no number, or RANK_TABLE_FILE names no complete table.
+        UserError: a variable is no number.
     """
     started_by = next((name for key, name in STARTERS.items() if environ.get(key)), "")
     if started_by == "platform" and not environ.get("RANK_SIZE"):
         raise UserError("RANK_SIZE: is not set although RANK_ID is; unset RANK_ID, or set both")
-    if started_by == "platform" and environ.get("RANK_TABLE_FILE"):
-        _check_rank_table(Path(environ["RANK_TABLE_FILE"]), _number(environ, "RANK_SIZE"))
-    nodes = _number(environ, "MA_NUM_HOSTS", "VC_WORKER_NUM", default=1)
+    nodes = number(environ, "MA_NUM_HOSTS", "VC_WORKER_NUM", default=1)
     hosts = tuple(host.strip() for host in environ.get("VC_WORKER_HOSTS", "").split(",") if host.strip())
     return Place(
         started_by=started_by,
         rank=rank_id(environ),
         ranks=device_num(environ),
-        node=_number(environ, "VC_TASK_INDEX") if nodes > 1 else 0,  # means nothing on a single machine
+        node=number(environ, "VC_TASK_INDEX") if nodes > 1 else 0,  # means nothing on a single machine
         nodes=nodes,
-        cards=max(1, _number(environ, "MA_NUM_GPUS", default=1)),
+        cards=max(1, number(environ, "MA_NUM_GPUS", default=1)),
         hosts=hosts,
         is_scheduler=environ.get("MS_ROLE") == "MS_SCHED",
     )
@@ -57,20 +56,20 @@ def find_place(environ: Mapping[str, str] = os.environ) -> Place:
 
 def rank_id(environ: Mapping[str, str] = os.environ) -> int:
     """This process's number among all processes of the run."""
-    return _number(environ, "RANK_ID", "OMPI_COMM_WORLD_RANK")
+    return number(environ, "RANK_ID", "OMPI_COMM_WORLD_RANK")
 
 
 def device_num(environ: Mapping[str, str] = os.environ) -> int:
     """Number of processes of the run."""
-    return _number(environ, "MS_WORKER_NUM", "RANK_SIZE", "OMPI_COMM_WORLD_SIZE", default=1)
+    return number(environ, "MS_WORKER_NUM", "RANK_SIZE", "OMPI_COMM_WORLD_SIZE", default=1)
 
 
 def device_id(default: int = 0, environ: Mapping[str, str] = os.environ) -> int:
     """Number of this process's chip on its machine."""
-    return _number(environ, "DEVICE_ID", "ASCEND_DEVICE_ID", "OMPI_COMM_WORLD_LOCAL_RANK", default=default)
+    return number(environ, "DEVICE_ID", "ASCEND_DEVICE_ID", "OMPI_COMM_WORLD_LOCAL_RANK", default=default)
 
 
-def _number(environ: Mapping[str, str], *names: str, default: int = 0) -> int:
+def number(environ: Mapping[str, str], *names: str, default: int = 0) -> int:
     """The first of the variables that is set."""
     for name in names:
         if environ.get(name):
@@ -81,14 +80,37 @@ def _number(environ: Mapping[str, str], *names: str, default: int = 0) -> int:
     return default
 
 
-def _check_rank_table(path: Path, ranks: int) -> None:
+def rank_table(environ: Mapping[str, str] = os.environ, seconds: float = 600.0) -> Path | None:
+    """The complete rank table of RANK_TABLE_FILE, None without one. A platform may still be writing it: waits.
+
+    The variable may name the folder in which ModelArts keeps it, and the table lists servers or, there, groups.
+
+    Raises:
+        UserError: no rank table, or still not the one of all ranks after so many seconds.
+    """
+    if not environ.get("RANK_TABLE_FILE"):
+        return None
+    path, ranks, until = Path(environ["RANK_TABLE_FILE"]), number(environ, "RANK_SIZE"), time.monotonic() + seconds
+    path = path / "jobstart_hccl.json" if path.is_dir() else path
+    while True:
+        status, devices = _read_rank_table(path)
+        if status == "completed" and devices == ranks:
+            return path
+        if status == "completed" or time.monotonic() > until:
+            raise UserError(
+                f"RANK_TABLE_FILE: {path} is {status} with {devices} devices, but RANK_SIZE is {ranks}; "
+                "unset it, or wait until the platform has completed it"
+            )
+        time.sleep(1)
+
+
+def _read_rank_table(path: Path) -> tuple[str, int]:
+    """Its status and the number of its devices."""
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
-        devices = sum(len(server.get("device", [])) for server in table["server_list"])
+        groups = [group["instance_list"] for group in table.get("group_list", ())]
+        lists = [one["devices"] for group in groups for one in group]
+        lists += [server.get("device", []) for server in (table["server_list"] if "group_list" not in table else [])]
+        return str(table.get("status", "completed")), sum(map(len, lists))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"RANK_TABLE_FILE: {path} cannot be read as a rank table; unset it or give another") from error
-    if table.get("status", "completed") != "completed" or devices != ranks:
-        raise UserError(
-            f"RANK_TABLE_FILE: {path} is {table.get('status')} with {devices} devices, but RANK_SIZE is {ranks}; "
-            "wait until the platform has completed it"
-        )

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -14,7 +14,7 @@ NAME = ".lock"  # it stays behind and means nothing: the kernel takes the lock b
 
 @contextmanager
 def only_run_in(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock, which is made with it.
+    """Holds the folder's lock, which is made with it; a folder that stays empty is removed again.
 
     Raises:
         UserError: another process holds it, or the folder cannot be written.
@@ -35,4 +35,8 @@ def only_run_in(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with suppress(OSError):
+            if [file.name for file in folder.iterdir()] == [NAME]:
+                path.unlink()
+                folder.rmdir()
         lock.release()

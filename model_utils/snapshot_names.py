@@ -4,9 +4,11 @@ A snapshot PREFIX_ITERATION is PREFIX_ITERATION.ckpt (the network that is evalua
 every other network, and the state, which is written last.
 """
 
+from glob import escape
 from pathlib import Path
 
 STATE_END = "_state.safetensors"
+TEACHER = "teacher"  # key of self-training's teacher
 TARGET_STATISTICS = "_target_statistics"  # end of what has batch norm statistics of target images
 
 
@@ -47,8 +49,13 @@ def is_there(weights: Path) -> bool:
 
 def list_snapshots(folder: Path, prefix: str = "*") -> list[Path]:
     """Weights of the first network of every snapshot that has a state, oldest first."""
-    states = folder.glob(f"{prefix}_*{STATE_END}")
+    states = folder.glob(f"{prefix if prefix == '*' else escape(prefix)}_*{STATE_END}")
     return sorted((path.with_name(path.name.replace(STATE_END, ".ckpt")) for path in states), key=iteration_of)
+
+
+def prefix_of(weights: Path) -> str:
+    """What a snapshot's name begins with."""
+    return weights.stem.rpartition("_")[0]
 
 
 def iteration_of(weights: Path) -> int:
@@ -61,5 +68,5 @@ def remove_old(folder: Path, prefix: str, keep: int) -> None:
     """Removes all but the newest ``keep`` snapshots; the state goes first, so that no half is taken for whole."""
     for weights in list_snapshots(folder, prefix)[:-keep]:
         state_of(weights).unlink()
-        for path in [weights, *folder.glob(f"{weights.stem}_*.ckpt")]:
+        for path in [weights, *folder.glob(f"{escape(weights.stem)}_*.ckpt")]:
             path.unlink(missing_ok=True)

@@ -11,18 +11,24 @@ import socket
 import subprocess
 import sys
 import time
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+
+if sys.version_info < (3, 11):  # noqa: UP036  what follows does not even compile there, this file does
+    sys.exit("error: Python {}.{} is too old, 3.11 is needed; choose an image with it".format(*sys.version_info))
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the platform starts this file from elsewhere
 
 from model_utils.cloud.mirror import Mirror, say
 from model_utils.cloud.object_store import is_url
 from model_utils.config import Config, load_config
+from model_utils.device_adapter import chips_seen
 from model_utils.errors import UserError, run
-from model_utils.local_adapter import Place, find_place
+from model_utils.launched import end_tails, report
+from model_utils.local_adapter import Place, find_place, number
 from model_utils.moxing_adapter import sync_in, sync_out
-from model_utils.snapshot_names import is_last_written, is_there, weights_of
+from model_utils.snapshot_names import is_last_written, is_there, iteration_of, list_snapshots
 from modelarts.child import Child, start
 from modelarts.job import Job, as_words, bring_inputs, open_output, read_job
 
@@ -61,6 +67,9 @@ def main(argv: list[str] | None = None) -> int:
         say(f"{task.program} is the first process's work; nothing to do here")
         return 0
     config = check_options(task, job)
+    found = next(iter(chips_seen()), "")
+    if found and config and config.device == "auto":
+        job.options["device"] = found  # the platform's cards are paid for: no training on its processor by mistake
     starter = here.started_by or "the boot command"
     say(f"task {job.task}, rank {here.rank} of {here.ranks}, machine {here.node} of {here.nodes}, started by {starter}")
     say(f"data {job.data_url or 'as the options say'}, results {job.train_url or 'as the options say'}")
@@ -91,7 +100,8 @@ def check_options(task: Task, job: Job) -> Config | None:
 
 def is_finished(config: Config, folder: Path) -> bool:
     """Whether the job is started again after its last snapshot."""
-    return is_there(weights_of(folder, config.snapshot_prefix, config.num_steps_stop))
+    found = list_snapshots(folder, config.snapshot_prefix or "*")
+    return any(is_there(path) and iteration_of(path) == config.num_steps_stop for path in found)
 
 
 def run_program(task: Task, job: Job, here: Place, folder: Path | None) -> int:
@@ -106,13 +116,16 @@ def run_program(task: Task, job: Job, here: Place, folder: Path | None) -> int:
     if not task.is_training:
         environ = {key: value for key, value in environ.items() if not key.startswith(("MS_", "OMPI_", "RANK_"))}
     elif is_msrun:
-        command = [*msrun(here, devices, console / who / time.strftime("msrun_%Y%m%d_%H%M%S")), *program]
+        logs = console / who / time.strftime("msrun_%Y%m%d_%H%M%S")
+        environ.pop("RANK_TABLE_FILE", None)  # MindSpore's cluster agrees by itself; it would read both
+        command = [*msrun(here, devices, port_of(job), logs), *program]
         environ["PATH"] = f"{Path(sys.executable).parent}:{environ.get('PATH', '')}"  # msrun starts 'python'
         environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // devices)))
     elif here.started_by == "mpirun":
         environ.pop("RANK_TABLE_FILE", None)  # the two exclude each other
     elif here.started_by == "platform" and here.ranks > 1:
-        environ.update(cluster(here))
+        environ.pop("RANK_TABLE_FILE", None)
+        environ.update(cluster(here, port_of(job)))
         if not here.rank:
             scheduler_environ = {**environ, "MS_ROLE": "MS_SCHED"}
             scheduler = start(command, cwd=ROOT, environ=scheduler_environ, output=subprocess.DEVNULL)
@@ -138,12 +151,15 @@ def run_program(task: Task, job: Job, here: Place, folder: Path | None) -> int:
             scheduler.wait()
         if mirror:
             mirror.close()
+    if code and is_msrun and log:
+        end_tails(logs)
+        say(report(logs, log))
     if code:
         say(f"{task.program} ended with code {code}; what it wrote is at {job.train_url or 'its output folder'}")
     return code
 
 
-def msrun(here: Place, devices: int, logs: Path) -> list[str]:
+def msrun(here: Place, devices: int, port: int, logs: Path) -> list[str]:
     """The command that starts this machine's share of the processes, each with its log in ``logs``."""
     logs.mkdir(parents=True, exist_ok=True)
     if here.nodes > 1 and not here.hosts:
@@ -152,17 +168,18 @@ def msrun(here: Place, devices: int, logs: Path) -> list[str]:
         "worker_num": devices * here.nodes,
         "local_worker_num": devices,
         "master_addr": here.hosts[0] if here.nodes > 1 else "127.0.0.1",
-        "master_port": os.environ.get("MS_SCHED_PORT", "8118") if here.nodes > 1 else free_port(),
+        "master_port": port if here.nodes > 1 else free_port(),
         "node_rank": here.node,
         "log_dir": logs,
         "join": True,
         "cluster_time_out": CLUSTER_SECONDS,
+        "bind_core": "Ascend" in chips_seen(),
     }
     starter = [sys.executable, "-m", "mindspore.parallel.cluster.run"]
     return [*starter, *(f"--{key}={value}" for key, value in options.items())]
 
 
-def cluster(here: Place) -> dict[str, str]:
+def cluster(here: Place, port: int) -> dict[str, str]:
     """What joins the processes that the platform has started; the first one also starts MindSpore's scheduler."""
     if here.nodes > 1 and not here.hosts:
         raise UserError("VC_WORKER_HOSTS: is not set; several machines need their names")
@@ -171,9 +188,16 @@ def cluster(here: Place) -> dict[str, str]:
         "MS_WORKER_NUM": str(here.ranks),
         "MS_NODE_ID": str(here.rank),
         "MS_SCHED_HOST": here.hosts[0] if here.nodes > 1 else "127.0.0.1",
-        "MS_SCHED_PORT": os.environ.get("MS_SCHED_PORT", "8118"),
+        "MS_SCHED_PORT": str(port),
         "MS_TOPO_TIMEOUT": os.environ.get("MS_TOPO_TIMEOUT", str(CLUSTER_SECONDS)),
     }
+
+
+def port_of(job: Job) -> int:
+    """The port at which a job's processes meet: all of them find the same, and two jobs on a machine different ones."""
+    of_job = [os.environ.get(name, "") for name in ("JOB_ID", "MA_JOB_ID", "MA_VJ_NAME", "VC_WORKER_HOSTS")]
+    words = [*of_job, job.task, job.train_url, str(job.work), str(job.options.get("snapshot_dir"))]
+    return number(os.environ, "MS_SCHED_PORT", default=10000 + zlib.crc32(" ".join(words).encode()) % 20000)
 
 
 def free_port() -> int:

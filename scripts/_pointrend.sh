@@ -22,10 +22,6 @@ parse_options() {
   if [ -z "$data" ]; then echo "error: --data_path is missing" >&2; echo "$usage" >&2; exit 2; fi
   if ! is_number "$devices" || ! is_number "$steps"; then echo "$usage" >&2; exit 2; fi
   data=$(the_folder "$data") || exit 2
-  local candidate  # data is the folder that holds cityscapes/, or that folder itself
-  for candidate in "$data/cityscapes" "$data/Cityscapes"; do
-    if [ -d "$candidate" ]; then data=$candidate; break; fi
-  done
   output=$(mkdir -p "${output:-./output}" && the_folder "${output:-./output}") || exit 2
   if [ -z "$config" ]; then
     config=$project/configs/pointrend.yaml
@@ -37,15 +33,15 @@ parse_options() {
 # train WEIGHTS OPTIONS...: one training run into $output, in a process of its own
 train() {
   local weights; weights=$(the_file "$1") || exit 2
-  ( launch "$devices" train_src.py --config_path "$config" --data_dir_target "$data" --restore_from "$weights" \
+  ( launch "$devices" train_src.py --config_path "$config" --data_path "$data" --restore_from "$weights" \
       --snapshot_dir "$output" "${@:2}" )
 }
 
 # newest: the checkpoint of $output with the most iterations
-newest() { ls "$output" | grep -E '^pointrend_[0-9]+\.ckpt$' | sort -V | tail -n 1; }
+newest() { [ -z "${SHOW_ONLY:-}" ] || { echo pointrend_NEWEST.ckpt; return; }; ls "$output" | grep -E '^pointrend_[0-9]+\.ckpt$' | sort -V | tail -n 1; }
 
 # score CHECKPOINT OPTIONS...: in float32, on one device, boundaries included
 score() {
-  launch 1 eval_adv.py --restore_from "$1" --data_dir_target "$data" --result_dir "$output/result" --amp_level O0 \
+  launch 1 eval_adv.py --restore_from "$1" --data_path "$data" --result_dir "$output/result" --amp_level O0 \
     --boundary_width 3 "${@:2}"
 }

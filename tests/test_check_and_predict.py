@@ -45,6 +45,26 @@ def test_every_kind_of_wrong_data_is_named(world, tmp_path, capsys):
     assert "4 problems" in printed
 
 
+def test_one_line_for_each_kind_of_label_problem(world, tmp_path, capsys):
+    """And warnings of labels that can be read and are wrong all the same."""
+    bad = tmp_path / "bad"
+    shutil.copytree(world, bad)
+    for number, path in enumerate(sorted((bad / "GTA5" / "labels").glob("*.png"))):
+        Image.fromarray(np.full((60, 100), 77 + number, np.uint8)).save(path)
+    rows = np.random.default_rng(0).choice([0, 1, 2, 8, 10, 13, 255], (48, 96)).astype(np.uint8)
+    for path in (bad / "Cityscapes" / "gtFine").rglob("*_labelIds.png"):
+        Image.fromarray(rows if "train" in path.parts else np.zeros_like(rows)).save(path)
+    words = ["--data_path", str(bad), "--result_dir", str(tmp_path / "out")]
+    assert check(["--config_path", "configs/source_only.yaml", *words, "--labelled_domain", "target"]) == 1
+    printed = capsys.readouterr().out
+    assert "the labels look as if they held trainIds instead of label ids" in printed
+    assert "no pixel of the labels has a class" in printed and "2 problems" in printed
+    assert "predictions are 2048x1024, but the label" in printed and "give --output_size 0,0" in printed
+    assert check(words) == 1
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "holds ids" in line]
+    assert line.startswith("  problem: 6 alike, e.g. label ") and "holds ids [77] that are no label ids; give" in line
+
+
 def checkpoint(folder: Path, *words: str) -> Path:
     """A run folder with random weights."""
     from model_utils.config import save_config

@@ -1,5 +1,6 @@
 """Configuration: types, overlays, options, and refusals that name the key."""
 
+import argparse
 import re
 from dataclasses import FrozenInstanceError, asdict, fields, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import yaml
 
 from model_utils.config import DEFAULTS, Config, describe_keys, load_config, save_config
 from model_utils.errors import UserError, run
+from model_utils.field_types import user_path
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,7 +29,7 @@ def test_defaults_are_adaptsegnets():
 
 
 def test_every_key_is_documented_with_its_whole_comment():
-    text = describe_keys()
+    text = describe_keys(DEFAULTS)
     assert [f.name for f in fields(Config) if f"--{f.name} " not in text] == []
     words = [line.strip() for line in text.splitlines()]
     for line in DEFAULTS.read_text(encoding="utf-8").splitlines():
@@ -259,3 +261,39 @@ def test_data_path_of_the_command_line_wins_over_saved_folders(tmp_path):
     assert (config.data_path, config.data_dir_target) == ("/new", "")
     config = load_config([*weights, "--data_path", "/new", "--data_dir_target", "/mine"], beside="restore_from")
     assert config.data_dir_target == "/mine"
+
+
+def test_another_data_set_on_the_command_line_forgets_the_saved_folder_of_the_first(tmp_path):
+    save_config(load_config(["--data_dir_target", "/old/Cityscapes", "--data_dir", "/old/GTA5"]), tmp_path)
+    config = load_config(
+        ["--restore_from", str(tmp_path / "x.ckpt"), "--target_dataset", "acdc"], beside="restore_from"
+    )
+    assert (config.data_dir, config.data_dir_target) == ("/old/GTA5", "")
+
+
+def test_keys_are_read_as_the_documents_spell_them(tmp_path):
+    config = load_config([*write(tmp_path, "snapshot-dir: ./here\nlambda-seg: 0.2\n"), "--device_target", "Ascend"])
+    assert (config.snapshot_dir, config.lambda_seg, config.device) == ("./here", 0.2, "Ascend")
+    config = load_config(["----config_path", str(tmp_path / "some.yaml"), "--is_distributed", "--name", "icnet"])
+    assert (config.lambda_seg, config.is_distributed, config.snapshot_prefix) == (0.2, "1", "icnet")
+    assert load_config(["--device", "npu"]).device == "Ascend"
+    with pytest.raises(UserError, match=r"device must be a kind: .*number is --device_id 3"):
+        load_config(["--device", "3"])
+    with pytest.raises(UserError, match=r"'batch-size' sets batch_size, which is set already"):
+        load_config(write(tmp_path, "batch_size: 1\nbatch-size: 2"))
+
+
+@pytest.mark.parametrize(("name", "branches"), [("gta2cityscapes_advent.pth", 4), ("GTA5_baseline.pth", 2)])
+def test_published_files_bring_their_configuration(tmp_path, capsys, name, branches):
+    weights = ["--restore_from", str(tmp_path / name)]
+    assert load_config(weights, beside="restore_from").aspp_branches == branches
+    assert f"{name}: published weights, read as " in capsys.readouterr().out
+    assert load_config(["--config_path", str(DEFAULTS), *weights], beside="restore_from").aspp_branches == 2
+
+
+def test_paths_on_the_command_line_are_expanded(monkeypatch, tmp_path):
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_path("${PLACE}/a") == user_path("~/a") == tmp_path / "a"
+    with pytest.raises(argparse.ArgumentTypeError, match="NOWHERE} is not"):
+        user_path("${NOWHERE}/a")

@@ -10,9 +10,10 @@ from PIL import Image
 
 from model_utils.config import load_config
 from model_utils.errors import UserError
-from src.dataset.description import BUILT_IN, list_samples, load_description
+from src.dataset.description import BUILT_IN, load_description
 from src.dataset.domains import Data
 from src.dataset.labels import CLASS_NAMES, LABEL_ID, TRAIN_ID, make_classes
+from src.dataset.listing import list_samples
 from src.dataset.samples import flat_name
 from src.dataset.transforms import load_label, read_bgr
 from src.evaluation.metrics import Confusion
@@ -156,6 +157,37 @@ def test_classes_are_those_that_both_know():
             Data(config_of(*words))
 
 
+def described(folder: Path, name: str, classes: dict[str, int]) -> str:
+    path = folder / f"{name}.yaml"
+    path.write_text(json.dumps({**GOOD, "classes": classes}), encoding="utf-8")
+    return str(path)
+
+
+def test_names_of_one_data_set_alone_are_listed_with_the_nearest(tmp_path):
+    own = described(
+        tmp_path, "own", {"road": 0, "traffic sign": 1, "motorcycle": 2, "sign symbol": 3, "lane marking": 4}
+    )
+    other = described(tmp_path, "other", {"road": 0, "sign": 5, "motocycle": 6, "marking": 7, "boat": 8})
+    words = ("--source_dataset", own, "--target_dataset", other)
+    with pytest.raises(UserError, match="is 19, but own and other share 3 classes") as caught:
+        Data(config_of(*words))
+    for text in (
+        "only own has sign symbol, lane marking (did you mean 'marking' of other?);",
+        "only other has marking",
+    ):
+        assert text in str(caught.value)
+    data = Data(config_of(*words, "--num_classes", "3"))
+    assert data.classes.names == ("road", "traffic sign", "motorcycle")  # Cityscapes' official names for two of them
+    assert data.target.description.table(data.classes.names)[[0, 5, 6, 7]].tolist() == [0, 1, 2, 255]
+    assert data.classes.palette[1].tolist() == [220, 220, 0]
+    assert [line.partition(" has ")[0] for line in data.left_out] == ["only own", "only other"]
+    with pytest.raises(UserError, match=r"classes: own has no 'marking' \(did you mean 'lane marking' of own"):
+        Data(config_of(*words, "--classes", "road,marking"))
+    twice = described(tmp_path, "twice", {"sign": 0, "traffic sign": 1})
+    with pytest.raises(UserError, match="stands there by two of its names"):
+        load_description(twice)
+
+
 def test_the_mean_over_thirteen_of_sixteen():
     confusion = Confusion(3)
     confusion.add(np.array([[0, 0, 1, 2]]), np.array([[0, 1, 1, 2]]))
@@ -296,20 +328,21 @@ def test_own_data_from_check_to_prediction(lanes, tmp_path, capsys):
     run, out = tmp_path / "run", tmp_path / "out"
     steps = "--num_steps 2 --num_steps_stop 2 --save_pred_every 2 --eval_every 2".split()
     tiny = [word if word != "96,48" else "0,0" for word in TINY]  # output_size: every label's own
-    call("train_adv.py", *lanes, *tiny, *steps, *EAGER, "--snapshot_dir", run)
+    for _ in range(2):  # the second one goes on, and its snapshots keep their names
+        call("train_adv.py", *lanes, *tiny, *steps, *EAGER, "--snapshot_dir", run, "--continue_train", "auto")
     assert (run / "validation.csv").is_file()
-    printed = call("eval_adv.py", "--restore_from", run / "GTA5_2.ckpt", "--result_dir", out)
+    printed = call("eval_adv.py", "--restore_from", run / "lanes_2.ckpt", "--result_dir", out)
     assert "===>background:" in printed and "===>lane:" in printed
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
     assert list(result["iou"]) == ["background", "lane"]
     assert result["colors"] == {"background": [60, 60, 60], "lane": [255, 200, 0]}
     colors = set()
     for number, (height, width) in enumerate([(40, 64), (48, 50), (30, 90)]):
-        with Image.open(out / "cityscapes" / f"{number}.png") as prediction:
+        with Image.open(out / "lanes" / f"{number}.png") as prediction:
             assert prediction.size == (width, height) and set(np.unique(np.asarray(prediction)).tolist()) <= {0, 1}
         with Image.open(out / "labels" / f"{number}.png") as label:
             assert set(np.unique(np.asarray(label)).tolist()) == {0, 1}
-        with Image.open(out / "cityscapes" / f"{number}_color.png") as picture:
+        with Image.open(out / "lanes" / f"{number}_color.png") as picture:
             colors |= set(map(tuple, np.asarray(picture).reshape(-1, 3).tolist()))
     assert colors <= {(60, 60, 60), (255, 200, 0)}
     # The run folder goes elsewhere, the description is gone, and the data lies in another place.
@@ -317,14 +350,14 @@ def test_own_data_from_check_to_prediction(lanes, tmp_path, capsys):
     (tmp_path / "data").rename(tmp_path / "moved")
     run = run.rename(tmp_path / "given_away")
     printed = call(
-        "eval_adv.py", "--restore_from", run / "GTA5_2.ckpt", "--data_path", tmp_path / "moved", "--result_dir", out
+        "eval_adv.py", "--restore_from", run / "lanes_2.ckpt", "--data_path", tmp_path / "moved", "--result_dir", out
     )
     assert f"data: lanes in {tmp_path}/moved/lanes, val" in printed and "===>lane:" in printed
     images = tmp_path / "moved/lanes/images/val"
-    call("predict.py", images, "--restore_from", run / "GTA5_2.ckpt", "--result_dir", tmp_path / "predicted")
+    call("predict.py", images, "--restore_from", run / "lanes_2.ckpt", "--result_dir", tmp_path / "predicted")
     for number in range(3):
         ours = np.asarray(Image.open(tmp_path / f"predicted/train_ids/{number}.png"))
-        np.testing.assert_array_equal(ours, np.asarray(Image.open(out / f"cityscapes/{number}.png")))
+        np.testing.assert_array_equal(ours, np.asarray(Image.open(out / f"lanes/{number}.png")))
 
 
 def test_a_target_without_labels(world, tmp_path, capsys):
@@ -337,6 +370,16 @@ def test_a_target_without_labels(world, tmp_path, capsys):
     assert "target train: 1 images (8x6: 1)" in capsys.readouterr().out
     with pytest.raises(UserError, match="mine has no labels to learn from"):
         Data(config_of(*words)).target.samples("val")
+
+
+def test_sizes_that_cannot_be_compared_are_refused_before_training(lanes, tmp_path):
+    printed = call("train_adv.py", *lanes, *TINY, "--snapshot_dir", tmp_path / "run", code=2)
+    assert "output_size: predictions are 96x48, but the label " in printed and "give --output_size 0,0" in printed
+    assert not (tmp_path / "run").exists()
+    write_image(tmp_path / "data/lanes/images/val/0.jpg", (20, 32))
+    own = [word if word != "96,48" else "0,0" for word in TINY]
+    printed = call("train_adv.py", *lanes, *own, "--snapshot_dir", tmp_path / "run", code=2)
+    assert "masks/val/0.png: is 64x40, but its image is 32x20" in printed
 
 
 def test_the_scripts_name_what_does_not_fit(lanes, tmp_path):

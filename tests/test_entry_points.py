@@ -45,7 +45,7 @@ def test_source_only_then_evaluation_then_scoring_the_folder(world, tmp_path):
     scored = call(
         "bash", "scripts/compute.sh", world / "Cityscapes/gtFine/val", result / "cityscapes", "--save_to", tmp_path
     )
-    assert f"===> mIoU: {expected['miou']:.2f}" in scored
+    assert f"===> mIoU: {round(expected['miou'], 2)}" in scored
     assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["iou"] == expected["iou"]
     assert len(list((result / "side_by_side").iterdir())) == 2
     call(sys.executable, "-m", "tools.report", run)
@@ -72,7 +72,7 @@ def test_icnet_resumed_equals_uninterrupted_then_scores_and_times(world, tmp_pat
     output = call("train_src.py", *options, "--snapshot_dir", whole)
     assert "seg_4 = " in output and "validation at 3: miou" in output and "validation at 6: miou" in output
     call("train_src.py", *options, "--snapshot_dir", again, "--continue_train", whole / "icnet_3.ckpt")
-    assert len(losses(whole)) == 7 and losses(again)[1:] == losses(whole)[4:]
+    assert len(losses(whole)) == 7 and losses(again) == losses(whole)
 
     options = ["--restore_from", whole / "icnet_6.ckpt", "--result_dir", tmp_path / "result"]
     assert "mean of running mIoU" in call("eval_adv.py", *options)

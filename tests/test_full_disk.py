@@ -13,8 +13,8 @@ from model_utils.errors import UserError
 from src.checkpoint.weights import write_arrays
 from src.dataset.create_train_labels import create_train_labels
 from src.evaluation.metrics import Confusion, write_scores
-from src.evaluation.predict import predict_video, writable_pace
 from src.evaluation.result_folder import ResultFolder
+from src.evaluation.videos import predict_video, writable_pace
 from src.export.deploy import DeployNet, export_mindir, export_onnx
 from src.models import DeepLabMulti
 from src.pictures.plots import plot_confusion
@@ -51,7 +51,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "safetensors": ("a.safetensors", lambda disk: write_arrays(disk / "a.safetensors", {"x": np.zeros(9)})),
     "mindir": ("a.mindir", lambda disk: export_mindir(deploy(), disk / "a.mindir", batch=None, size=(32, 32))),
     "onnx": ("a.onnx", lambda disk: export_onnx(deploy(), disk / "a.onnx", batch=1, size=(32, 32))),
-    "result folder": ("r/.writable", lambda disk: ResultFolder(disk / "r", 0)),
+    "result folder": ("r/.writable", lambda disk: ResultFolder(disk / "r")),
     "world": ("world.json", lambda disk: write_world(disk, source_size=(60, 100), target_size=(48, 96), workers=1)),
 }
 

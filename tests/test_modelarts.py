@@ -1,5 +1,6 @@
 """Whole jobs through the boot file: V1 and V2, every way to start processes, crash and restart, wrong input."""
 
+import ast
 import csv
 import importlib.util
 import io
@@ -94,7 +95,7 @@ def test_a_v1_job_then_again_then_its_evaluation(cloud, tmp_path):
 def test_a_v2_job_starts_its_devices_and_goes_on_with_one(world, tmp_path):
     results = tmp_path / "outputs" / "train_url_0"
     channels = {"data_url": str(world), "train_url": str(results)}  # delivered as variables
-    cards = {"MA_NUM_GPUS": "2", "VC_TASK_INDEX": "5"}
+    cards = {"MA_NUM_GPUS": "2", "VC_TASK_INDEX": "5", "RANK_TABLE_FILE": "/user/config"}
     words = ["--task", "train_src", *TINY]
     finish(launch(tmp_path, *words, "--num_steps_stop=1", environ={**channels, **cards}))
     names = {path.name for path in results.iterdir()}
@@ -179,7 +180,8 @@ def port() -> str:
 
 def test_processes_that_the_platform_started_one_per_card(cloud, tmp_path):
     urls = ["--data_url=obs://bucket/data", "--train_url=obs://bucket/cards"]
-    shared = {**cloud.environment, "RANK_SIZE": "2", "MS_SCHED_PORT": port(), "OMP_NUM_THREADS": "1"}
+    (tmp_path / "jobstart_hccl.json").write_text('{"status": "initializing", "group_list": []}')
+    shared = {**cloud.environment, "RANK_SIZE": "2", "RANK_TABLE_FILE": str(tmp_path), "OMP_NUM_THREADS": "1"}
     cards = [{**shared, "RANK_ID": str(i), "ASCEND_DEVICE_ID": str(i)} for i in (0, 1)]
     words = ["--task=train_src", *urls, *TINY, "--num_steps_stop=2"]
     for process in [launch(tmp_path, *words, environ=environ) for environ in cards]:
@@ -204,6 +206,40 @@ def test_processes_that_msrun_started(world, tmp_path):
     assert (tmp_path / "out" / "GTA5_1_state.safetensors").is_file()
     consoles = sorted(path.name for path in (tmp_path / "out" / "console").iterdir())
     assert consoles == ["rank_0.log", "rank_1.log", "scheduler.log"]
+
+
+def test_the_platforms_cards_are_asked_for(world, tmp_path, monkeypatch):
+    start, asked = boot_file(), []
+    monkeypatch.setattr(start, "chips_seen", lambda: {"Ascend": "/dev/davinci0", "": "MA_NUM_GPUS"})
+    monkeypatch.setattr(start, "run_program", lambda task, job, here, folder: asked.append(job.options.get("device")))
+    words = ["--task=train_src", f"--work_dir={tmp_path}", f"--data_url={world}"]
+    start.main(words)
+    start.main([*words, "--device=CPU"])
+    assert asked == ["Ascend", "CPU"]
+
+
+def test_processes_of_a_job_meet_at_a_port_of_their_own(tmp_path, monkeypatch):
+    start = boot_file()
+    jobs = [start.read_job([f"--work_dir={tmp_path}", f"--train_url=obs://bucket/{name}"]) for name in "aab"]
+    first, again, other = (start.port_of(job) for job in jobs)
+    assert first == again != other and 10000 <= first < 30000
+    monkeypatch.setenv("MS_SCHED_PORT", "4321")
+    assert start.port_of(jobs[0]) == 4321
+
+
+def test_an_old_python_is_refused_in_one_sentence():
+    source = START.read_text(encoding="utf-8")
+    ast.parse(source, feature_version=(3, 7))
+    program = "import sys; sys.version_info = (3, 9, 7); exec(compile(sys.stdin.read(), 'start.py', 'exec'))"
+    done = subprocess.run([sys.executable, "-c", program], input=source, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: Python 3.9 is too old, 3.11 is needed; choose an image with it\n"
+
+
+def test_images_get_everything_but_mindspore():
+    wanted, given = ((ROOT / name).read_text().splitlines() for name in ("requirements.txt", "pip-requirements.txt"))
+    pins = [line for line in wanted if line[0] != "#"]
+    assert pins[0].startswith("mindspore==") and [line for line in given if line[0] != "#"] == pins[1:]
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from model_utils.errors import UserError
-from src.checkpoint import load_weights, save_weights
+from src.checkpoint import load_weights, restored, save_weights
 from src.checkpoint.files import read_weights
 from src.checkpoint.snapshot import save_snapshot
-from src.models import DeepLabMulti, Discriminator
+from src.models import DeepLabMulti, Discriminator, ICNet, PointRend
 from tests.test_checkpoint import original_state, tiny, write_legacy, write_zip
 
 INPUTS = Path(__file__).parent / "inputs" / "weights"
@@ -169,7 +169,7 @@ def test_single_head_files_are_the_main_head(tmp_path, name):
     with pytest.raises(UserError, match=r"missing 8 \(layer5.*, it (has one head, the main one|lacks a head)"):
         load_weights(tiny(), tmp_path / "oracle.safetensors")
     network = tiny()
-    report = load_weights(network, tmp_path / "oracle.safetensors", ("layer5.",), allow_initial=False)
+    report = load_weights(network, tmp_path / "oracle.safetensors", allow_initial=False, only_main=True)
     assert len(report.missing) == 8 and not report.left_out
     np.testing.assert_array_equal(network.layer6.conv2d_list[2].weight.asnumpy(), state["layer6.conv2d_list.2.weight"])
 
@@ -180,9 +180,21 @@ def test_another_number_of_classes(tmp_path):
     with pytest.raises(UserError, match="it is for 5 classes: set num_classes"):
         load_weights(tiny(), tmp_path / "x.safetensors")
     network = tiny()
-    report = load_weights(network, tmp_path / "x.safetensors", DeepLabMulti.RANDOM_AT_START)
+    report = load_weights(network, tmp_path / "x.safetensors", new_classes=True)
     assert len(report.missing) == 16 and "layer6.conv2d_list.3" in str(report)
     np.testing.assert_array_equal(network.conv1.weight.asnumpy(), state["conv1.weight"])
+
+
+@pytest.mark.parametrize(("network", "layers"), [(ICNet, 3), (PointRend, 5)])
+def test_only_class_layers_change_with_the_number_of_classes(tmp_path, network, layers):
+    """And the point head's first layer, of which the bias goes with the weight."""
+    save_file(state_of(network(5, depths=(1, 1, 1, 1), width=4)), tmp_path / "x.safetensors")
+    other = network(3, depths=(1, 1, 1, 1), width=4)
+    with pytest.raises(UserError, match=r"nothing was loaded"):
+        restored(other, str(tmp_path / "x.safetensors"))
+    report = load_weights(other, tmp_path / "x.safetensors", new_classes=True)
+    assert len(report.missing) == layers + (network is PointRend)
+    assert all(name.startswith(network.CLASS_LAYERS) for name in report.missing)
 
 
 def test_a_snapshot_is_compared_with_its_checksum_by_everybody(tmp_path):
@@ -234,3 +246,32 @@ def test_a_file_says_how_many_branches_were_trained():
     assert "aspp_branches is 4" in two.doubt(trained)[0] and two.doubt(trained)[1]
     assert "aspp_branches is 2" in four.doubt(untouched)[0] and not four.doubt(untouched)[1]
     assert not two.doubt(untouched)[0] and not four.doubt(trained)[0]
+
+
+def test_student_and_teacher_of_dacs_and_which_of_them(tmp_path):
+    """The published file's layout: bare names, and one head, called layer5, on the last stage's features."""
+    states = [state_of(tiny(), seed) for seed in (0, 1)]
+    parts = []
+    for state in states:
+        main = {name.replace("layer6", "layer5"): value for name, value in state.items() if "layer5" not in name}
+        counters = {"bn1.num_batches_tracked": np.array(5)}
+        parts.append({**main, **counters})
+    optimizer = {"state": {0: {"momentum_buffer": np.zeros(3, np.float32)}}, "param_groups": [{"lr": 0.1}]}
+    student, teacher = parts
+    content = {"iteration": 5, "optimizer": optimizer, "config": {"model": "DeepLab"}, "model": student}
+    write_zip(tmp_path / "both.pth", {**content, "ema_model": teacher})
+    for is_teacher, state in enumerate(states):
+        network = tiny()
+        aux = network.layer5.conv2d_list[0].weight.asnumpy().copy()
+        options = {"only_main": True, "allow_initial": False, "teacher": bool(is_teacher)}
+        report = load_weights(network, tmp_path / "both.pth", **options)
+        assert not report.is_initial and {name.split(".")[0] for name in report.missing} == {"layer5"}
+        assert ("key ema_model" if is_teacher else "key model") in report.place
+        assert is_teacher or "not from key ema_model" in str(report)
+        for name in ("layer6.conv2d_list.1.weight", "layer4.0.conv2.weight", "bn1.running_mean"):
+            ours = dict(network.parameters_and_names())[name.replace("running_mean", "moving_mean")]
+            np.testing.assert_array_equal(ours.asnumpy(), state[name])
+        np.testing.assert_array_equal(network.layer5.conv2d_list[0].weight.asnumpy(), aux)
+    write_zip(tmp_path / "student.pth", content)
+    with pytest.raises(UserError, match="hold no teacher, as under ema_model; leave restore_teacher out"):
+        load_weights(tiny(), tmp_path / "student.pth", teacher=True)

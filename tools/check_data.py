@@ -4,6 +4,7 @@
 something is wrong, so that scripts can ask.
 """
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -12,15 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from tqdm import tqdm
 
 from model_utils.config import Config, load_config
 from model_utils.errors import UserError, run
 from model_utils.files import write_text
 from src.dataset.domains import Data
+from src.dataset.doubts import doubt, refuse_other_sizes
 from src.dataset.labels import IGNORE, Classes
-from src.dataset.samples import Sample
+from src.dataset.samples import Sample, evenly
 from src.dataset.transforms import load_label, read_bgr
 from src.pictures.plots import plot_frequencies
 from src.pictures.scenes import overlay, save_image
@@ -30,7 +32,7 @@ SHOWN = 12  # samples on a contact sheet
 
 @dataclass
 class Findings:
-    """Of one part of the data: problems are sentences, frequencies are pixels of each class."""
+    """Of one part of the data: problems are sentences, ``pixels`` those of each class."""
 
     images: int = 0
     sizes: Counter = field(default_factory=Counter)
@@ -56,7 +58,20 @@ def check_samples(samples: list[Sample], title: str) -> Findings:
                 findings.sizes[size] += 1
             if pixels is not None:
                 findings.pixels += pixels
+    if samples and samples[0].label:
+        odd = doubt(findings.pixels, samples[0].table)
+        findings.problems += [odd] if odd else []
     return findings
+
+
+def by_kind(problems: list[str]) -> list[str]:
+    """A line for each kind of problem: how many there are, and one of them."""
+    kinds: dict[str, list[str]] = {}
+    for problem in problems:
+        # Alike but for the file's path, the numbers and the lists in it.
+        kind = re.sub(r"^(image|label) .*?: ", r"\1: ", problem)
+        kinds.setdefault(re.sub(r"\[[^]]*\]|\d+", "#", kind), []).append(problem)
+    return [f"{len(found)} alike, e.g. {found[0]}" if len(found) > 1 else found[0] for found in kinds.values()]
 
 
 def _look(sample: Sample) -> tuple[tuple[int, int] | None, np.ndarray | None, str]:
@@ -72,7 +87,7 @@ def _look(sample: Sample) -> tuple[tuple[int, int] | None, np.ndarray | None, st
 
 def contact_sheet(samples: list[Sample], classes: Classes) -> Image.Image:
     """Evenly chosen images with their labels drawn over them; those that cannot be read stay empty."""
-    chosen = [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, SHOWN).astype(int))]
+    chosen = [samples[place] for place in evenly(len(samples), SHOWN)]
     columns, (width, height) = 3, (420, 220)
     rows = -(-len(chosen) // columns)
     canvas = Image.new("RGB", (columns * (width + 6), rows * (height + 26)), "white")
@@ -84,7 +99,7 @@ def contact_sheet(samples: list[Sample], classes: Classes) -> Image.Image:
             continue
         rgb = np.ascontiguousarray(read_bgr(sample.image)[:, :, ::-1])
         drawn = overlay(rgb, load_label(sample.label, table=sample.table), classes) if sample.label else rgb
-        canvas.paste(Image.fromarray(drawn).resize((width, height), Image.Resampling.BILINEAR), (x, y + 20))
+        canvas.paste(ImageOps.contain(Image.fromarray(drawn), (width, height), Image.Resampling.BILINEAR), (x, y + 20))
     return canvas
 
 
@@ -102,7 +117,8 @@ def parts_of(config: Config, data: Data) -> dict[str, tuple[list[Sample], str]]:
         options = {"with_labels": not config.two_domains}
         parts[f"target {config.set}"] = _pairs(data.target.samples, config.set, target, **options)
     if data.target.description.labels:
-        parts[f"target {config.eval_set}"] = _pairs(data.target.samples, config.eval_set)
+        listed = Path(config.eval_list) if config.eval_list else None
+        parts[f"target {config.eval_set}"] = _pairs(data.target.samples, config.eval_set, listed)
     return parts
 
 
@@ -114,12 +130,24 @@ def _pairs(list_samples: Callable, *arguments, **options) -> tuple[list[Sample],
         return list_samples(*arguments, on_missing="skip", **options), str(error)
 
 
+def _sizes(samples: list[Sample], config: Config) -> list[str]:
+    """Whether an evaluation could compare its predictions with the labels."""
+    try:
+        refuse_other_sizes(samples, config.output_size)
+    except UserError as error:
+        return [f"  note: {error}"]
+    return []
+
+
 def main(argv: list[str] | None = None) -> int:
     """Checks the data of a configuration; 0 when all is well, 1 when not."""
     config = load_config(sys.argv[1:] if argv is None else argv)
     data = Data(config)
     classes = data.classes
-    folder, lines, wrong = Path(config.result_dir), [], 0
+    folder, wrong = Path(config.result_dir), 0
+    lines = [f"classes: {line}; it is ignored" for line in data.left_out]
+    for old in [*folder.glob("*_classes.png"), *folder.glob("*_samples.png")]:  # of an earlier check
+        old.unlink()
     for title, (samples, missing) in parts_of(config, data).items():
         found = check_samples(samples, title)
         found.problems += [missing] if missing else []
@@ -131,7 +159,9 @@ def main(argv: list[str] | None = None) -> int:
             absent = [class_name for k, class_name in enumerate(classes.names) if not found.pixels[k]]
             lines += [f"  no pixel of: {', '.join(absent)}"] if absent else []
             plot_frequencies(found.pixels[: len(classes.names)], classes, title, folder / f"{name}_classes.png")
-        lines += [f"  problem: {problem}" for problem in found.problems]
+        lines += [f"  problem: {problem}" for problem in by_kind(found.problems)]
+        if title == f"target {config.eval_set}":
+            lines += _sizes(samples, config)
         wrong += len(found.problems)
         save_image(contact_sheet(samples, classes), folder / f"{name}_samples.png")
     lines.append(f"{wrong} problems" if wrong else "all is well")

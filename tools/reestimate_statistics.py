@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> None:
     if not config.restore_from:
         raise UserError("restore_from: name the checkpoint, --restore_from FILE")
     device = start_configured(config)
-    print(describe(device, config.mode), flush=True)
+    print(describe(device, config.mode, exact=config.exact), flush=True)
     from src.checkpoint import restored, save_weights
     from src.dataset.domains import Data
     from src.dataset.loader import EvalDataset
@@ -30,11 +30,13 @@ def main(argv: list[str] | None = None) -> None:
     from src.training.build import build_network
 
     samples = Data(config).unlabelled
-    network = restored(build_network(config), config.restore_from)
-    dataset = EvalDataset(samples, config.input_size_target, network.PIXELS)
+    network = restored(build_network(config), config.restore_from, teacher=config.restore_teacher)
+    dataset = EvalDataset(samples, config.input_size_target, network.PIXELS, on_broken=config.on_broken)
     count = reestimate(network, tqdm(dataset, desc="statistics", unit="image"), compiled=config.mode == "graph")
     target = with_target_statistics(Path(config.restore_from))
     save_weights(target, network)
+    if dataset.broken:
+        print(f"left out: {len(dataset.broken)} images cannot be read, e.g. {next(iter(dataset.broken.values()))}")
     print(f"statistics of {count} images; written: {target}")
 
 

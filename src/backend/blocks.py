@@ -3,6 +3,8 @@
 import mindspore as ms
 from mindspore import nn, ops
 
+from src.backend.device import has_separate_graphs
+
 
 class Block(nn.Cell):
     """A part of which networks have many alike; see ``share_blocks``."""
@@ -27,7 +29,10 @@ def share_blocks(network: nn.Cell) -> nn.Cell:
 
     Only for a network whose equal blocks see maps of one size in a graph. Where they see two, MindSpore 2.10 gives a
     shared block the sizes of its other call in one compilation of a hundred or so (it depends on memory addresses).
+    Nothing is shared where there are no separate graphs.
     """
+    if not has_separate_graphs():
+        return network
     for _, cell in network.cells_and_names():
         if isinstance(cell, Block):
             cell.is_shared, cell.no_inline = True, False  # what @lazy_inline(policy="front") sets

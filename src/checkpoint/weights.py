@@ -10,6 +10,7 @@ from safetensors.numpy import save
 
 from model_utils.errors import UserError
 from model_utils.files import replacing, write_bytes
+from model_utils.snapshot_names import TEACHER, partner_of
 from src.checkpoint.checksums import check_beside
 from src.checkpoint.files import WeightFile, damage_named, open_weights
 from src.checkpoint.fit import Fit, fits, original_name
@@ -56,7 +57,14 @@ class Report:
 
 
 def load_weights(
-    network: nn.Cell, path: str | Path, may_miss: tuple[str, ...] = (), *, allow_initial: bool = True
+    network: nn.Cell,
+    path: str | Path,
+    may_miss: tuple[str, ...] = (),
+    *,
+    allow_initial: bool = True,
+    only_main: bool = False,
+    new_classes: bool = False,
+    teacher: bool = False,
 ) -> Report:
     """Loads every parameter of ``network`` from a ``.ckpt``, ``.safetensors``, ``.pth`` or ``.pkl`` file.
 
@@ -64,7 +72,8 @@ def load_weights(
     file's only dictionary or in one of several (``model``, ``ema``): wherever the whole network is. A network's class
     may say more: ``ALIASES``, other spellings of first words; ``NOT_USED``, beginnings of names that the originals
     store and never read; ``FOREIGN``, name -> explanation of a tensor that gives away a similar network;
-    ``SINGLE_HEAD``, what files with one head call it, and which of ours it is; ``doubt(values)``.
+    ``SINGLE_HEAD``, what files with one head call it, and which of ours it is; ``CLASS_LAYERS``, beginnings of what
+    depends on the number of classes; ``doubt(values)``.
     ``RANDOM_AT_START`` lists the parts that files of initial weights do not have, or not for this task; they stay
     random, as in the originals. Such files have all names behind a word that is no wrapper's (``Scale.``), or the
     trunk's alone, spelt as in ``ALIASES``.
@@ -75,6 +84,9 @@ def load_weights(
         may_miss: beginnings of parameter names that the file need not have, or may have with another shape, such as
             class layers of another number of classes. What of them fits is loaded, the rest stays as it was.
         allow_initial: take initial weights, which leave the heads random: for training only.
+        only_main: the caller reads the main output alone, so that a file with one head will do.
+        new_classes: where the file is for another number of classes, its class layers are left out: for training.
+        teacher: take the average of the network that lies beside it in the file, e.g. as DACS's ``ema_model``.
 
     Raises:
         UserError: anything else is missing, unexpected, of another shape, or not finite; the network is then
@@ -86,13 +98,21 @@ def load_weights(
         check_beside(path)
         with damage_named(path):
             found = fits(network, file.groups)
+        found = [fit for fit in found if fit.is_average] if teacher else found
+        if not found:
+            raise UserError(f"weights {path}: hold no teacher, as under ema_model; leave restore_teacher out")
         fit = found[0]
-        others = [other for other in found[1:] if not other.lacking()] if not fit.lacking() else []
+        is_whole = not fit.lacking() or fit.is_single_head
+        others = [other for other in found[1:] if is_whole and other.lacking() == fit.lacking()]
         if others and not fit.is_known:
             where = "; ".join(str(other) for other in (fit, *others))
             raise UserError(f"weights {path}: hold the network several times ({where}); keep the one you mean")
         is_initial = _is_initial(network, fit, may_miss)
         allowed = (*may_miss, *getattr(network, "RANDOM_AT_START", ())) if is_initial and allow_initial else may_miss
+        if only_main and getattr(network, "SINGLE_HEAD", None):
+            allowed = (*allowed, network.SINGLE_HEAD[0])
+        if new_classes and fit.other_shapes and not is_initial:
+            allowed = (*allowed, *getattr(network, "CLASS_LAYERS", ()))
         _keep_layers_whole(fit, allowed)
         _refuse(path, network, fit, allowed, is_initial and not allow_initial, list(file.groups))
         values = _read(file, fit)
@@ -110,10 +130,23 @@ def load_weights(
     return Report(path, len(fit.found), missing, left_out, is_initial, place, "; ".join(map(str, others)), doubt)
 
 
-def restored(network: nn.Cell, path: str, *, allow_initial: bool = False) -> nn.Cell:
-    """``network`` with the weights of a file, whose report is printed; unchanged when ``path`` is empty."""
+def restored(
+    network: nn.Cell, path: str, *, to_train: bool = False, only_main: bool = False, teacher: bool = False
+) -> nn.Cell:
+    """``network`` with the weights of a file, whose report is printed; unchanged when ``path`` is empty.
+
+    Args:
+        to_train: initial weights will do, and those of another number of classes; see ``load_weights``.
+        only_main: see ``load_weights``.
+        teacher: that of a snapshot, which is a file beside it, or of a file that holds both.
+    """
     if path:
-        print(load_weights(network, Path(path), allow_initial=allow_initial), flush=True)
+        beside = partner_of(Path(path), TEACHER)
+        if teacher and beside.is_file():
+            path, teacher = str(beside), False
+        options = {"allow_initial": to_train, "new_classes": to_train, "only_main": only_main or to_train}
+        options["teacher"] = teacher
+        print(load_weights(network, Path(path), **options), flush=True)
     return network
 
 
@@ -212,13 +245,13 @@ def _advice(
     is_heads_only = bool(heads) and all(name.startswith(heads) for name in (*missing, *shapes)) and not unexpected
     if is_heads_only and not shapes:
         what = "it has one head, the main one" if fit.is_single_head else "it lacks a head"
-        return f"{what}: allow {_few(_parts(heads, missing))} to stay random (may_miss) if nothing reads that"
+        return f"{what}: use the main output alone (--head main), or train {_few(_parts(heads, missing))} first"
     classes = {fit.other_shapes[name].shape[:1] for name in shapes}
     is_classes = len(classes) == 1 and not missing and not unexpected
     if is_classes and all(fit.other_shapes[name].shape[1:] == dict(_shapes(network))[name][1:] for name in shapes):
         return (
-            f"it is for {classes.pop()[0]} classes: set num_classes, or allow the class layers to stay random "
-            "(may_miss) to train them anew"
+            f"it is for {classes.pop()[0]} classes: set num_classes, or train it for the others first, which "
+            "begins with random class layers"
         )
     if not fit.found and [keys for keys in groups if keys]:
         return f"its arrays lie under {', '.join(groups)[:200]}; check network and the file"

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from src.dataset.description import list_samples, load_description
+from src.dataset.description import load_description
 from src.dataset.labels import IGNORE, LABEL_ID, UNKNOWN
+from src.dataset.listing import list_samples
 from src.dataset.samples import Sample
 
 IMAGE_END, LABEL_END = "_leftImg8bit.png", "_gtFine_labelIds.png"

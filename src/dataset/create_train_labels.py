@@ -18,6 +18,7 @@ from tqdm import tqdm
 from model_utils.errors import UserError, moved
 from model_utils.files import replacing
 from src.dataset.labels import IGNORE, TRAIN_ID
+from src.dataset.places import spelt
 from src.dataset.transforms import load_label
 
 POLYGONS, IDS, TRAIN_IDS = "_polygons.json", "_labelIds.png", "_labelTrainIds.png"
@@ -62,7 +63,7 @@ def find_annotations(root: Path) -> list[Path]:
     Raises:
         UserError: there are none.
     """
-    for base in (root, root / "cityscapes", root / "Cityscapes", root / "data"):
+    for base in (root, spelt(root, "cityscapes"), root / "data"):
         folders = [base / name for name in ("gtFine", "gtCoarse") if (base / name).is_dir()]
         polygons = {path for folder in folders for path in folder.glob(f"*/*/*_gt*{POLYGONS}")}
         images = {path for folder in folders for path in folder.glob(f"*/*/*_gt*{IDS}")}

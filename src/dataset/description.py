@@ -11,8 +11,7 @@ import numpy as np
 from model_utils.config_text import load_yaml
 from model_utils.errors import UserError
 from src.dataset.label_files import COLOR_VALUES, FIRST_VALUES, ID_VALUES, WIDE_VALUES
-from src.dataset.labels import CLASS_NAMES, IGNORE, LABEL_ID, UNKNOWN
-from src.dataset.samples import Sample, keep_pairs, read_list
+from src.dataset.labels import CLASS_NAMES, IGNORE, LABEL_ID, UNKNOWN, same_class
 
 BUILT_IN = Path(__file__).resolve().parents[2] / "configs" / "datasets"
 KEYS = ("folder", "images", "labels", "splits", "stored", "classes", "ignore", "colors", "mean_without")
@@ -31,8 +30,9 @@ class Description:
     Args:
         name: its file's, for messages.
         folder: its place below ``data_path``.
-        images: patterns below the data set's folder; the first one that finds a file counts. ``{split}`` is the split,
-            a ``*`` anything within one name. What stands before the first ``*`` is what names in list files start from.
+        images: patterns below the data set's folder, all of which count; ``{split}`` is the split, a ``*`` anything
+            within one name, and endings may be in capitals. What stands before the first ``*`` is what names in list
+            files start from.
         labels: one pattern for all of ``images`` or one for each; its k-th ``*`` is what the image's k-th one was.
             Empty for a target without labels, which then needs no ``classes``.
         splits: train, val, ... -> what the files call them.
@@ -55,14 +55,24 @@ class Description:
     colors: dict[str, tuple[int, int, int]]
     mean_without: list[str]
 
+    @property
+    def title(self) -> str:
+        """What snapshots are called after: GTA5, Cityscapes, or the name of one's own."""
+        return Path(self.folder).name or self.name
+
+    def knows(self, name: str) -> bool:
+        """Whether it has this class, by this or by Cityscapes' official name."""
+        return same_class(name) in map(same_class, self.classes)
+
     def table(self, names: tuple[str, ...]) -> np.ndarray:
         """Value in a label file -> place in ``names``, as ``load_label`` takes it; other classes are ignored."""
+        places = {same_class(name): place for place, name in enumerate(names)}
         table = np.full(STORED[self.stored], IGNORE if self.ignore is None else UNKNOWN, np.uint8)
         if self.stored != "colors":
             table[IGNORE] = IGNORE
         table[[_number(value) for value in self.ignore or []]] = IGNORE
         for name, values in self.classes.items():
-            table[[_number(value) for value in values]] = names.index(name) if name in names else IGNORE
+            table[[_number(value) for value in values]] = places.get(same_class(name), IGNORE)
         return table
 
 
@@ -101,6 +111,8 @@ def _description(path: Path, raw: dict[str, Any]) -> Description:
     if not isinstance(classes, dict):
         raise UserError(f"{path}: classes must be lines of 'name: id' or one of {', '.join(SHARED)}")
     classes = {str(name): _values(value, stored, f"{path}: class {name}") for name, value in classes.items()}
+    if len({same_class(name) for name in classes}) < len(classes):
+        raise UserError(f"{path}: a class stands there by two of its names; remove one of {_shown(classes)}")
     numbers = [_number(value) for values in classes.values() for value in values]
     if len(set(numbers)) < len(numbers):
         raise UserError(f"{path}: a value stands for two classes; remove one of {_shown(classes)}")
@@ -196,76 +208,3 @@ def _values(value: Any, stored: str, where: str) -> list:
 
 def _number(value: int | list[int]) -> int:
     return value if isinstance(value, int) else value[0] << 16 | value[1] << 8 | value[2]
-
-
-def list_samples(
-    description: Description,
-    root: Path,
-    split: str = "",
-    list_file: Path | None = None,
-    *,
-    names: tuple[str, ...] | None = None,
-    with_labels: bool = True,
-    on_missing: str = "fail",
-    key: str = "data_dir",
-) -> list[Sample]:
-    """Images of a split, sorted, or those of ``list_file`` in its order.
-
-    Args:
-        root: holds the data set's folders itself, or in ``data``, its own folder, or ``data`` in that.
-        names: classes of the run, whose places are the trainIds; the data set's own when not given.
-        key: that sets ``root``, for messages.
-
-    Raises:
-        UserError: a folder, a file of the list or (unless ``on_missing`` is ``skip``) a label is missing.
-    """
-    split = description.splits.get(split, split)
-    pattern, labels, base = _find(description, root, split, key)
-    fixed = pattern[: pattern.index("*")].rpartition("/")[0]
-    folder = base / fixed
-    if list_file:
-        found = read_list(list_file, folder)
-    else:
-        found = sorted(path.relative_to(folder).as_posix() for path in base.glob(pattern))
-    if not with_labels:
-        return [Sample(name, folder / name, None) for name in found]
-    if not labels:
-        raise UserError(f"{description.name} has no labels to learn from or to compare with; describe them")
-    label_folder = base / labels[: f"{labels}*".index("*")].rpartition("/")[0]
-    if not label_folder.is_dir():
-        raise UserError(_no_folder(description, split, "labels", label_folder, key))
-    table = description.table(names or tuple(description.classes))
-    stars = re.compile(re.escape(pattern.removeprefix(fixed).lstrip("/")).replace(r"\*", "([^/]*)"))
-    samples = []
-    for name in found:
-        match = stars.fullmatch(name)
-        if not match:  # only a list file's name can be another
-            raise UserError(f"list file {list_file}: {name} is not of the form {pattern}; correct the list")
-        parts = iter(match.groups())
-        label = "".join(next(parts) if part == "*" else part for part in re.split(r"(\*)", labels))
-        samples.append(Sample(name, folder / name, base / label, table))
-    return keep_pairs(samples, on_missing)
-
-
-def _find(description: Description, root: Path, split: str, key: str) -> tuple[str, str, Path]:
-    """Patterns of images and labels, and the folder below which they find something."""
-    labels = description.labels or [""] * len(description.images)
-    pairs = [
-        (image.replace("{split}", split), label.replace("{split}", split))
-        for image, label in zip(description.images, labels, strict=True)
-    ]
-    own = root / description.folder
-    for base in (root, root / "data", own, own / "data"):
-        for pattern, label in pairs:
-            if next(base.glob(pattern), None):
-                return pattern, label, base
-    pattern = pairs[0][0]
-    folder = root / pattern[: pattern.index("*")].rpartition("/")[0]
-    if not folder.is_dir():
-        raise UserError(_no_folder(description, split, "images", folder, key))
-    raise UserError(f"{description.name} images: {root} holds no {pattern}; unpack the archives there")
-
-
-def _no_folder(description: Description, split: str, what: str, folder: Path, key: str) -> str:
-    title = " ".join(word for word in (description.name, split, what) if word)
-    return f"{title}: folder {folder} does not exist; set {key} or --data_path"

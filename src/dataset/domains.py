@@ -1,13 +1,18 @@
 """From a Config to the data of a run, opened once: its two data sets, the classes, and the images of every part."""
 
+import difflib
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from model_utils.config import Config
 from model_utils.errors import UserError
-from src.dataset.description import Description, list_samples, load_description
+from src.dataset.description import Description, load_description
+from src.dataset.image_files import set_largest_pixels
 from src.dataset.labels import Classes, make_classes
+from src.dataset.listing import list_samples
+from src.dataset.places import data_set_in
 from src.dataset.samples import Sample
 from src.intrada.folder import EASY, HARD, list_pseudo_labels
 
@@ -41,11 +46,13 @@ class Data:
 
     def __init__(self, config: Config):
         self._config = config
+        set_largest_pixels(config.largest_pixels)
         self.has_source = config.two_domains or config.labelled_domain == "source"
         target = load_description(config.target_dataset, "target_dataset")
         source = load_description(config.source_dataset, "source_dataset") if self.has_source else None
         used = [source, *([target] if target.labels else [])] if source else [target]
         self.classes = common_classes(used, config.classes, config.num_classes)
+        self.left_out = [] if config.classes else left_out(used)  # classes that only one data set has, as sentences
         self.source = self._domain(source, config.data_dir, "data_dir") if source else None
         self.target = self._domain(target, config.data_dir_target, "data_dir_target")
 
@@ -54,7 +61,8 @@ class Data:
         return ", ".join(f"{name} {one.description.name} in {one.root}" for name, one in domains.items())
 
     def _domain(self, description: Description, folder: str, key: str) -> Domain:
-        root = Path(folder or Path(self._config.data_path) / description.folder)
+        above = Path(self._config.data_path)
+        root = Path(folder) if folder else data_set_in(above, description.folder, description.images)
         return Domain(description, root, key, self.classes.names)
 
     @cached_property
@@ -70,6 +78,18 @@ class Data:
         return self.target.samples(config.set, _path(config.data_list_target), on_missing=config.on_missing)
 
     @property
+    def folder_of_labels(self) -> Path:
+        """Where the labels of ``labelled`` are."""
+        if self.are_pseudo_labels:
+            return Path(self._config.ranking_dir)
+        return self.source.root if self.has_source else self.target.root
+
+    @property
+    def title(self) -> str:
+        """Of the data set whose labels are learnt."""
+        return (self.source or self.target).description.title
+
+    @property
     def are_pseudo_labels(self) -> bool:
         """Whether the labels of ``labelled`` are predictions, which have the network's input size."""
         return bool(self._config.two_domains and self._config.ranking_dir)
@@ -83,8 +103,9 @@ class Data:
 
     @cached_property
     def evaluated(self) -> list[Sample]:
-        """The split that is evaluated, with its labels."""
-        return self.target.samples(self._config.eval_set, on_missing=self._config.on_missing)
+        """The split that is evaluated, or the images of its list file, with their labels."""
+        config = self._config
+        return self.target.samples(config.eval_set, _path(config.eval_list), on_missing=config.on_missing)
 
     @property
     def can_be_evaluated(self) -> bool:
@@ -95,7 +116,8 @@ class Data:
 def common_classes(used: list[Description], wanted: str, count: int) -> Classes:
     """The classes of the key ``classes`` or, when it is empty, those that all ``used`` data sets know, in order.
 
-    The first data set gives the order. A target without labels knows all classes and is not among ``used``.
+    The first data set gives the order and the names. A target without labels knows all classes and is not among
+    ``used``.
 
     Raises:
         UserError: a class that a data set does not know, no common class, or another number than ``count``.
@@ -104,17 +126,38 @@ def common_classes(used: list[Description], wanted: str, count: int) -> Classes:
     names = list(dict.fromkeys(name.strip() for name in wanted.split(",") if name.strip()))
     for description in used if names else []:
         for name in names:
-            if name not in description.classes:
-                raise UserError(f"classes: {description.name} has no '{name}' ({', '.join(description.classes)})")
-    names = names or [name for name in first.classes if all(name in description.classes for description in used)]
+            if not description.knows(name):
+                near = _nearest(name, description)
+                raise UserError(f"classes: {description.name} has no '{name}'{near} ({', '.join(description.classes)})")
+    names = names or [name for name in first.classes if all(description.knows(name) for description in used)]
     if len(names) != count:
         have = f"{' and '.join(sets)} {'share' if len(sets) > 1 else 'has'}"
+        alone = "".join(f"; {line}" for line in ([] if wanted else left_out(used)))
         raise UserError(
-            f"num_classes: is {count}, but {have} {len(names)} classes ({', '.join(names)}); "
-            f"give --num_classes {len(names)}, or choose other data sets or --classes"
+            f"num_classes: is {count}, but {have} {len(names)} classes ({', '.join(names)}){alone}; "
+            f"give --num_classes {len(names)}, name classes alike, or choose other data sets or --classes"
         )
     colors = {name: color for description in used[::-1] for name, color in description.colors.items()}
     return make_classes(names, colors, first.mean_without)
+
+
+def left_out(used: list[Description]) -> list[str]:
+    """A line for each data set with the classes that another one lacks, and its nearest name for them."""
+    lines = []
+    for own in used:
+        for other in (other for other in used if other.name != own.name):
+            alone = [f"{name}{_nearest(name, other, own)}" for name in own.classes if not other.knows(name)]
+            lines += [f"only {own.name} has {', '.join(alone)}"] if alone else []
+    return lines
+
+
+def _nearest(name: str, other: Description, own: Description | None = None) -> str:
+    """`` (did you mean 'sign' of camvid?)``, of the other's classes that ``own`` does not have under that name."""
+    words = set(re.findall(r"[a-z]+", name.lower()))
+    free = [found for found in other.classes if own is None or not own.knows(found)]
+    near = [found for found in free if words & set(re.findall(r"[a-z]+", found.lower()))]
+    near = near or difflib.get_close_matches(name, free, 1, 0.6)
+    return f" (did you mean '{near[0]}' of {other.name}?)" if near else ""
 
 
 def _path(text: str) -> Path | None:

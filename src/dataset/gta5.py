@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from src.dataset.description import list_samples, load_description
+from src.dataset.description import load_description
+from src.dataset.listing import list_samples
 from src.dataset.samples import Sample
 
 

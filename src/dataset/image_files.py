@@ -160,8 +160,13 @@ def _ends_black(pixels: np.ndarray, is_upwards: bool) -> bool:
         return False
     stored = (pixels[::-1] if is_upwards else pixels).reshape(*pixels.shape[:2], -1)
     rows = np.flatnonzero(stored.any(axis=(1, 2)))
-    last = np.flatnonzero(stored[rows[-1]].any(axis=1))[-1]
-    return len(stored) - 1 - rows[-1] >= max(2, len(stored) // 16) and last < stored.shape[1] - 1
+    if len(stored) - 1 - rows[-1] < max(2, len(stored) // 16):
+        return False
+    row = stored[rows[-1], :, ::-1] if is_upwards else stored[rows[-1]]  # BMP stores blue first
+    if not row[-1].any():
+        return True
+    # The zeros may begin within the last pixel, of whose channels its neighbours have more.
+    return bool(((row[-1] == 0) & (row[-4:-1] != 0).all(axis=0))[-1])
 
 
 def _look_at(data: bytes, end: int) -> tuple[str, int, int, int, int]:

@@ -34,6 +34,9 @@ CLASS_NAMES = [
     "bicycle",
 ]
 
+# Names that cityscapesScripts and other data sets have for them -> those above.
+OTHER_NAMES = {"traffic light": "light", "traffic sign": "sign", "motorcycle": "motocycle"}
+
 # trainId -> label id
 LABEL_ID = np.array([7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33], np.uint8)
 
@@ -96,6 +99,11 @@ class Classes:
         return kept if len(kept) < len(self.names) else []
 
 
+def same_class(name: str) -> str:
+    """What a class' name is compared by: Cityscapes' official names are those of ``CLASS_NAMES``."""
+    return OTHER_NAMES.get(name, name)
+
+
 CITYSCAPES = Classes(tuple(CLASS_NAMES), PALETTE)
 
 
@@ -106,5 +114,5 @@ def make_classes(names: list[str], colors: dict[str, tuple[int, int, int]], left
     for k, name in enumerate(names):
         # Steps of the golden ratio keep the hues of any number of classes apart.
         invented = [round(255 * value) for value in colorsys.hsv_to_rgb(0.618034 * k % 1, 0.75, 0.9)]
-        palette[k] = colors.get(name) or known.get(name) or invented
+        palette[k] = colors.get(name) or known.get(same_class(name)) or invented
     return Classes(tuple(names), palette, tuple(left_out))

@@ -51,7 +51,10 @@ def load_label(
         if len(table) == COLOR_VALUES:
             wrong = [(value >> 16, value >> 8 & 255, value & 255) for value in wrong]
         what = "colours" if len(table) == COLOR_VALUES else "ids"
-        raise UserError(f"label {path}: holds {what} {wrong} that are no label ids; check the label map")
+        raise UserError(
+            f"label {path}: holds {what} {wrong} that are no label ids; give each of them "
+            "to a class or to ignore in the data set's description ('ignore: rest' ignores all others)"
+        )
     return train_ids
 
 

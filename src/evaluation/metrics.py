@@ -89,9 +89,14 @@ class RunningMean:
 
 
 def format_table(confusion: Confusion, names: list[str]) -> str:
-    """The owner's table: a line per class and the mean, in percent with two decimals."""
-    lines = [f"===>{name}:\t{100 * value:.2f}" for name, value in zip(names, confusion.iou(), strict=True)]
-    return "\n".join([*lines, f"===> mIoU: {100 * confusion.mean_iou():.2f}"])
+    """The owner's table: a line per class and the mean, in percent, rounded to two decimals (34.4, not 34.40)."""
+    lines = [f"===>{name}:\t{percent(value)}" for name, value in zip(names, confusion.iou(), strict=True)]
+    return "\n".join([*lines, f"===> mIoU: {percent(confusion.mean_iou())}"])
+
+
+def percent(share: float) -> str:
+    """As AdaptSegNet prints it."""
+    return str(round(100 * float(share), 2))
 
 
 def as_dict(confusion: Confusion, names: list[str]) -> dict:

@@ -9,13 +9,14 @@ from tqdm import tqdm
 from model_utils.config import Config
 from model_utils.device_adapter import Device, wait_for_all
 from model_utils.errors import UserError
-from model_utils.files import read_json, write_json, write_text
+from model_utils.files import read_json, write_csv, write_json
 from src.checkpoint import restored
 from src.checkpoint.snapshot import checksum, complete_snapshots
 from src.dataset.domains import Data
+from src.dataset.doubts import doubt, refuse_other_sizes
 from src.dataset.labels import CLASS_NAMES, Classes
 from src.dataset.loader import EvalDataset
-from src.dataset.samples import Sample
+from src.dataset.samples import Sample, refuse_same_results
 from src.evaluation.boundary import BoundaryScore
 from src.evaluation.metrics import format_table, write_scores
 from src.evaluation.result_folder import ResultFolder
@@ -38,25 +39,28 @@ def score(config: Config, device: Device) -> None:
     if device.ranks > 1 and config.boundary_width:
         raise UserError("boundary_width: needs all images in one process; use one device")
     print(f"data: {data.target.description.name} in {data.target.root}, {config.eval_set}", flush=True)
+    refuse_same_results(data.evaluated)
+    refuse_other_sizes(data.evaluated, config.output_size)
     network, classes = _network(config), data.classes
-    dataset = eval_dataset(config, data.evaluated, network)
-    numbers = range(device.rank, len(dataset), device.ranks)
-    dataset.samples = [dataset.samples[i] for i in numbers]
-    folder = ResultFolder(Path(config.result_dir), config.max_pictures, classes)
+    dataset = eval_dataset(config, data.evaluated[device.rank :: device.ranks], network)
+    folder = ResultFolder(Path(config.result_dir), classes, data.target.description.name)
+    folder.show(data.evaluated, config.max_pictures)
+    if device.is_first:
+        folder.remove_pictures()
     boundary = BoundaryScore(config.num_classes, config.boundary_width)
     report = None if config.ensemble_with else recipe.report(config)  # a mean of two networks has no details
 
-    def each(number, item, prediction):
-        folder.add(numbers[number], item, prediction.train_ids)
+    def each(item, prediction):
+        folder.add(item, prediction.train_ids)
         if config.boundary_width and item.label is not None:
             boundary.add(item.label, prediction.train_ids)
         if report:
-            report.add(number, item, prediction)
+            report.add(item, prediction, folder.shows(item.sample))
 
     progress = tqdm(dataset, desc="evaluation", unit="image")
     result = evaluate(network, _predictor(config, network), progress, config.num_classes, each, config.valid_batch_size)
     more = {} if device.ranks > 1 else result.running.as_dict()
-    if device.ranks > 1 and not _collect(device, result, folder):
+    if device.ranks > 1 and not _collect(device, result, folder, dataset.broken):
         return
     found = report.scores() if report else {}
     if config.boundary_width:
@@ -65,17 +69,29 @@ def score(config: Config, device: Device) -> None:
     if classes.part:
         extra[f"miou_{len(classes.part)}"] = 100 * result.confusion.mean_iou(classes.part)
     extra["colors"] = {name: classes.palette[k].tolist() for k, name in enumerate(classes.names)}
-    write_scores(folder.root, result.confusion, classes.names, {**extra, "images": folder.images})
+    extra |= {"left_out": dataset.broken, "predictions": folder.predictions, "images": folder.images}
+    write_scores(folder.root, result.confusion, classes.names, extra)
     plot_confusion(result.confusion.counts, classes.names, folder.root / "confusion.png")
     _print_scores(config, classes, result, more if recipe.RUNNING_SCORE else {}, found)
+    _print_doubts(data.evaluated, result, dataset.broken)
     print(f"written to {folder.root}")
 
 
-def _collect(device: Device, result: Result, folder: ResultFolder) -> bool:
+def _print_doubts(samples: list[Sample], result: Result, broken: dict[str, str]) -> None:
+    """What was left out, and what is odd about the labels."""
+    if broken:
+        print(f"left out: {len(broken)} of {len(samples)} images cannot be read, e.g. {next(iter(broken.values()))}")
+    odd = doubt(result.pixels, samples[0].table)
+    if odd:
+        print(f"warning: {odd}")
+
+
+def _collect(device: Device, result: Result, folder: ResultFolder, broken: dict[str, str]) -> bool:
     """Adds the other processes' counts to the first one's, through files, which keep all digits; False elsewhere."""
     part = folder.root / f"part_{device.rank}.json"
     own = {"counts": result.confusion.counts.tolist(), "outside": result.confusion.outside.tolist()}
-    write_json(part, {**own, "entropy": result.mean_entropy, "images": folder.images})
+    own |= {"pixels": result.pixels.tolist(), "broken": broken, "images": folder.images}
+    write_json(part, {**own, "entropy": result.mean_entropy})
     wait_for_all(device)
     if not device.is_first:
         return False
@@ -83,6 +99,9 @@ def _collect(device: Device, result: Result, folder: ResultFolder) -> bool:
     values = [json.loads(path.read_text(encoding="utf-8")) for path in parts]
     for name in ("counts", "outside"):
         getattr(result.confusion, name)[...] = sum(np.array(value[name], np.int64) for value in values)
+    result.pixels[...] = sum(np.array(value["pixels"], np.int64) for value in values)
+    for value in values:
+        broken.update(value["broken"])
     weights = [len(value["images"]) for value in values]
     result.mean_entropy = float(np.average([value["entropy"] for value in values], weights=weights))
     folder.images = sorted((image for value in values for image in value["images"]), key=lambda image: image["name"])
@@ -99,26 +118,26 @@ def score_snapshots(config: Config, device: Device) -> None:
     snapshots = complete_snapshots(run_folder)
     if not snapshots:
         raise UserError(f"restore_from: {run_folder} holds no complete snapshot")
-    root = ResultFolder(Path(config.result_dir), 0).root
+    root = ResultFolder(Path(config.result_dir)).root
     cache = root / "snapshots.json"
     known = read_json(cache)
     setting = {"output_size": config.output_size, "flip": config.flip, "scales": config.scales, "set": config.eval_set}
     data, network = Data(config), build_network(config)
+    refuse_other_sizes(data.evaluated, config.output_size)
     predict, dataset = _predictor(config, network), eval_dataset(config, data.evaluated, network)
     rows = []
     for iteration, path in snapshots:
         key = json.dumps([path.name, checksum(path), setting])
         if key not in known:
-            restored(network, str(path))
+            restored(network, str(path), only_main=True)
             progress = tqdm(dataset, desc=path.name, unit="image")
             result = evaluate(network, predict, progress, config.num_classes)
             known[key] = {"miou": 100 * result.confusion.mean_iou(), "entropy": result.mean_entropy}
             write_json(cache, known)
         rows.append((iteration, known[key]["miou"], known[key]["entropy"]))
         print(f"{path.name}: mIoU {rows[-1][1]:.2f}, mean entropy {rows[-1][2]:.4f}", flush=True)
-    write_text(
-        root / "snapshots.csv", "iteration,miou,entropy\n" + "".join(f"{i},{m:.4f},{e:.6f}\n" for i, m, e in rows)
-    )
+    table = [(i, f"{m:.4f}", f"{e:.6f}") for i, m, e in rows]
+    write_csv(root / "snapshots.csv", ("iteration", "miou", "entropy"), table)
     plot_snapshots(rows, root / "snapshots.png")
     best = max(rows, key=lambda row: row[1])
     last = rows[-config.last_snapshots :]
@@ -133,10 +152,13 @@ def rank(config: Config, device: Device) -> None:
     checkpoint, folder = Path(config.restore_from), Path(config.result_dir)
     data, network = Data(config), _network(config)
     classes, samples = data.classes, data.unlabelled
+    refuse_same_results(samples)
     if config.normalize_rare and list(classes.names) != CLASS_NAMES:
-        raise UserError("normalize_rare: knows the rare ones of Cityscapes' 19 classes only; leave it away")
+        raise UserError("normalize_rare: knows the rare ones of Cityscapes' 19 classes only; leave it out")
     options = {key: getattr(config, key) for key in ("network", "num_classes", "aspp_branches")}
+    options |= {key: True for key in ("restore_teacher", "label_by_teacher") if getattr(config, key)}
     model = describe_model(checkpoint, config.input_size_target, options)
+    teacher = _trained(config, teacher=True) if config.label_by_teacher else None
     if device.is_first:
         open_ranking(folder, model)
     wait_for_all(device)
@@ -145,13 +167,18 @@ def rank(config: Config, device: Device) -> None:
     if done:
         print(f"{len(done)} of {len(samples)} images were ranked before", flush=True)
     wait_for_all(device)  # before anyone adds to the part files that the others still read
-    images = tqdm(eval_dataset(config, share, network), desc="ranking", unit="image")
-    options = {"classes": classes, "rank": device.rank, "compiled": config.mode == "graph"}
+    dataset = eval_dataset(config, share, network)
+    images = tqdm(dataset, desc="ranking", unit="image")
+    options = {"classes": classes, "rank": device.rank, "compiled": config.mode == "graph", "teacher": teacher}
     score_images(network, images, folder, config.input_size_target, **options)
+    if dataset.broken:
+        print(f"left out: {len(dataset.broken)} images cannot be read, e.g. {next(iter(dataset.broken.values()))}")
+    write_json(folder / f"left_out_{device.rank}.json", dataset.broken)
     wait_for_all(device)
     if device.is_first:
         rule = {"lambda_easy": config.lambda_easy, "normalize_rare": config.normalize_rare}
-        easy, hard = finish_ranking(folder, model, samples, **rule)
+        broken = set().union(*(read_json(folder / f"left_out_{k}.json") for k in range(device.ranks)))
+        easy, hard = finish_ranking(folder, model, [s for s in samples if s.name not in broken], **rule)
         print(f"{len(easy)} easy and {len(hard)} hard images; written to {folder}")
 
 
@@ -162,7 +189,7 @@ def time_phases(config: Config, device: Device) -> None:
     network = _network(config)
     dataset = eval_dataset(config, Data(config).evaluated, network)
     (height, width), (rows, columns) = config.input_size_target, config.output_size
-    folder = ResultFolder(Path(config.result_dir), 0).root
+    folder = ResultFolder(Path(config.result_dir)).root
     options = {"output_size": config.output_size, "images": config.speed_images, "compiled": config.mode == "graph"}
     speed = measure_speed(network, dataset.load_image, dataset.samples, **options)
     print(f"{config.network} on {device.target}, image {width}x{height}, output {columns}x{rows}, batch 1")
@@ -177,15 +204,22 @@ MODES = {"score": score, "snapshots": score_snapshots, "rank": rank, "speed": ti
 
 def eval_dataset(config: Config, samples: list[Sample], network: Network) -> EvalDataset:
     """The samples as the network's inputs."""
-    return EvalDataset(samples, config.input_size_target, network.PIXELS, same_size=not all(config.output_size))
+    options = {"same_size": not all(config.output_size), "on_broken": config.on_broken}
+    return EvalDataset(samples, config.input_size_target, network.PIXELS, **options)
+
+
+def _trained(config: Config, *, teacher: bool) -> Network:
+    return restored(build_network(config), config.restore_from, only_main=True, teacher=teacher)
 
 
 def _network(config: Config) -> Network:
     """The network of ``restore_from``, averaged with that of ``ensemble_with`` if there is one."""
-    network = restored(build_network(config), config.restore_from)
+    network = _trained(config, teacher=config.restore_teacher)
     if not config.ensemble_with:
         return network
-    return Ensemble(network, restored(build_network(config), config.ensemble_with), config.ensemble_weight)
+    return Ensemble(
+        network, restored(build_network(config), config.ensemble_with, only_main=True), config.ensemble_weight
+    )
 
 
 def _predictor(config: Config, network: Network) -> Predict:

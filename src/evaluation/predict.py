@@ -1,10 +1,9 @@
 """Predictions for files, folders and videos, from a checkpoint or an exported model."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
@@ -12,18 +11,17 @@ from PIL import Image
 from tqdm import tqdm
 
 from model_utils.errors import UserError
-from model_utils.files import replacing
 from src.backend.step import jit
 from src.dataset.labels import CITYSCAPES, Classes
 from src.dataset.pixels import Pixels, Size
 from src.dataset.transforms import read_bgr
+from src.evaluation.inputs import is_video
+from src.evaluation.videos import UnreadableVideo, predict_video
 from src.methods.losses import self_information_view
 from src.models.layers import resize_to
 from src.models.network import Network
 from src.pictures.scenes import heat_map, overlay, save_image, save_prediction, side_by_side
 
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm")
 AHEAD = 3  # images that wait between reading, network and writing
 
 # Network input (1, 3, H, W) -> logits of the prediction (1, C, h, w)
@@ -114,47 +112,58 @@ def exported_forward(path: Path, outputs: tuple[str, ...]) -> tuple[Forward, Siz
     return forward, size if len(size) == 2 else None
 
 
-def list_inputs(source: Path) -> list[Path]:
-    """The file itself, or all images and videos below a folder, sorted.
-
-    Raises:
-        UserError: nothing is there.
-    """
-    if source.is_file():
-        return [source]
-    if not source.is_dir():
-        raise UserError(f"{source}: does not exist; give an image, a video or a folder")
-    found = sorted(path for path in source.rglob("*") if path.suffix.lower() in IMAGES + VIDEOS)
-    if not found:
-        raise UserError(f"{source}: holds no image ({', '.join(IMAGES)}) and no video ({', '.join(VIDEOS)})")
-    return found
-
-
 def predict_all(
-    predictor: Predictor, inputs: list[Path], root: Path, folder: Path, classes: Classes = CITYSCAPES
-) -> int:
-    """Writes predictions of all inputs below ``folder``, named as below ``root``; returns the number of images.
+    predictor: Predictor,
+    inputs: dict[Path, str],
+    folder: Path,
+    classes: Classes = CITYSCAPES,
+    on_broken: str = "fail",
+) -> tuple[int, int, dict[Path, str]]:
+    """Writes predictions of all inputs below ``folder``, called as ``inputs`` says.
 
     Files are read and written by threads while the network works.
+
+    Args:
+        on_broken: ``skip`` leaves out what cannot be read, unless nothing can.
+
+    Returns:
+        The numbers of images and videos, and what was left out: file -> reason.
     """
-    images = [path for path in inputs if path.suffix.lower() not in VIDEOS]
+    images = [path for path in inputs if not is_video(path)]
+    broken: dict[Path, str] = {}
+    done = [0, 0]
+
+    def skip(path: Path, error: UserError) -> None:
+        broken[path] = str(error)
+        if on_broken == "fail" or len(broken) == len(inputs):
+            raise error
+
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         ahead = [reader.submit(_read, predictor, path) for path in images[:AHEAD]]
         writing: list = []
         for number, path in enumerate(tqdm(images, desc="images", unit="image", disable=not images)):
-            bgr, prepared = ahead.pop(0).result()
+            ready = ahead.pop(0)
             if number + AHEAD < len(images):
                 ahead.append(reader.submit(_read, predictor, images[number + AHEAD]))
+            try:
+                bgr, prepared = ready.result()
+            except UserError as error:
+                skip(path, error)
+                continue
             train_ids, entropy = predictor.predict(prepared, bgr.shape[:2])
             while len(writing) >= AHEAD:
                 writing.pop(0).result()
-            name = path.relative_to(root).as_posix() if path != root else path.name
-            writing.append(writer.submit(_write, folder, name, bgr, train_ids, entropy, classes))
+            writing.append(writer.submit(_write, folder, inputs[path], bgr, train_ids, entropy, classes))
+            done[0] += 1
         for job in writing:
             job.result()
-    for path in (path for path in inputs if path.suffix.lower() in VIDEOS):
-        predict_video(predictor, path, folder, classes)
-    return len(images)
+    for path in filter(is_video, inputs):
+        try:
+            predict_video(predictor, path, folder, classes, inputs[path])
+            done[1] += 1
+        except UnreadableVideo as error:
+            skip(path, error)
+    return *done, broken
 
 
 def _read(predictor: Predictor, path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -165,56 +174,9 @@ def _read(predictor: Predictor, path: Path) -> tuple[np.ndarray, np.ndarray]:
 def _write(
     folder: Path, name: str, bgr: np.ndarray, train_ids: np.ndarray, entropy: np.ndarray, classes: Classes
 ) -> None:
-    stem = Path(name).with_suffix(".png")
+    file = Path(f"{name}.png")
     rgb = np.ascontiguousarray(bgr[:, :, ::-1])
-    save_prediction(folder / "train_ids" / stem.parent, stem.name, train_ids, classes)
-    save_image(side_by_side(rgb, {"prediction": train_ids}, classes), folder / "side_by_side" / stem)
-    save_image(Image.fromarray(overlay(rgb, train_ids, classes)), folder / "overlay" / stem)
-    save_image(heat_map(entropy), folder / "entropy" / stem)
-
-
-def predict_video(predictor: Predictor, path: Path, folder: Path, classes: Classes = CITYSCAPES) -> int:
-    """Writes ``overlay/NAME.mp4``, coloured frame by frame, and reads it back; returns the number of frames.
-
-    Raises:
-        UserError: the video cannot be decoded or written.
-    """
-    capture = cv2.VideoCapture(str(path))
-    pace = writable_pace(capture.get(cv2.CAP_PROP_FPS))
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    video, done = cv2.VideoWriter(), 0
-    with replacing(folder / "overlay" / f"{path.stem}.mp4") as temporary:
-        for frame in tqdm(_frames(capture), desc=path.name, unit="frame", total=max(count, 0) or None):
-            if not done and not video.open(str(temporary), cv2.VideoWriter_fourcc(*"mp4v"), pace, frame.shape[1::-1]):
-                raise OSError(f"OpenCV does not open it with {pace} frames of {frame.shape[1::-1]} pixels a second")
-            train_ids, _ = predictor.predict(predictor.prepare(frame), frame.shape[:2])
-            video.write(np.ascontiguousarray(overlay(frame[:, :, ::-1], train_ids, classes)[:, :, ::-1]))
-            done += 1
-        capture.release()
-        if not done:
-            raise UserError(f"{path}: is damaged or no video that OpenCV can decode; convert it to MP4")
-        video.release()
-        written = cv2.VideoCapture(str(temporary))  # OpenCV's writer does not tell of a full disk
-        found = sum(iter(written.grab, False))
-        written.release()
-        if found != done:
-            raise OSError(f"{found} of its {done} frames can be read back")
-    return done
-
-
-def writable_pace(pace: float) -> float:
-    """Frames a second as MPEG-4 can hold them: its clock has at most 65535 ticks a second. 25 where nothing is known.
-
-    OpenCV writes as many decimals as ``pace`` has, up to three.
-    """
-    rounded = (round(pace, digits) for digits in (3, 2, 1, 0)) if np.isfinite(pace) else ()
-    fitting = (value for value, ticks in zip(rounded, (1000, 100, 10, 1), strict=False) if value * ticks <= 65535)
-    return next(fitting, 0.0) or 25.0
-
-
-def _frames(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
-    while True:
-        is_there, frame = capture.read()
-        if not is_there:
-            return
-        yield frame
+    save_prediction(folder / "train_ids" / file.parent, file.name, train_ids, classes)
+    save_image(side_by_side(rgb, {"prediction": train_ids}, classes), folder / "side_by_side" / file)
+    save_image(Image.fromarray(overlay(rgb, train_ids, classes)), folder / "overlay" / file)
+    save_image(heat_map(entropy), folder / "entropy" / file)

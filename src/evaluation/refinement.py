@@ -25,16 +25,16 @@ class RefinementReport:
     Args:
         output_size: (height, width) at which predictions are compared with labels.
         boundary_width: of the band in which scores are counted, in pixels; 0 leaves the scores out.
-        pictures: images of which ``FOLDER/NAME.png`` is drawn.
     """
 
-    def __init__(self, *, classes: int, output_size: tuple[int, int], boundary_width: int, folder: Path, pictures: int):
-        self._output_size, self._folder, self._pictures = output_size, folder, pictures
+    def __init__(self, *, classes: int, output_size: tuple[int, int], boundary_width: int, folder: Path):
+        self._output_size, self._folder = output_size, folder
         self._whole = Confusion(classes)
         self._band = BoundaryScore(classes, boundary_width) if boundary_width else None
 
-    def add(self, number: int, item: EvalItem, prediction: Prediction) -> None:
-        """One evaluated image, whose prediction has the details of ``PointRend.detailed``."""
+    def add(self, item: EvalItem, prediction: Prediction, is_shown: bool) -> None:
+        """One evaluated image, whose prediction has the details of ``PointRend.detailed``; draws ``FOLDER/NAME.png``
+        when it ``is_shown``."""
         if not prediction.details:  # several scales, none of them 1
             return
         coarse, first, second = prediction.details
@@ -43,7 +43,7 @@ class RefinementReport:
             train_ids = ops.argmax(upsampled, 1).asnumpy()[0].astype(np.uint8)
             self._whole.add(item.label, train_ids)
             self._band.add(item.label, train_ids)
-        if number < self._pictures:
+        if is_shown:
             picture = draw_points(PointRend.PIXELS.picture(item.image[0]), first, second)
             save_image(Image.fromarray(picture), self._folder / flat_name(item.sample.name))
 

@@ -1,6 +1,6 @@
 """What an evaluation leaves in its folder besides the tables.
 
-``cityscapes/NAME.png`` (trainIds) and ``cityscapes/NAME_color.png``; for the first images also ``overlay/``,
+``DATA SET/NAME.png`` (trainIds) and ``DATA SET/NAME_color.png``; for some images, chosen evenly, also ``overlay/``,
 ``side_by_side/`` and ``labels/`` (trainIds).
 """
 
@@ -9,29 +9,51 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from model_utils.files import write_text
+from model_utils.files import read_json, write_text
 from src.dataset.labels import CITYSCAPES, Classes
 from src.dataset.loader import EvalItem
 from src.dataset.pixels import resize
-from src.dataset.samples import flat_name
+from src.dataset.samples import Sample, evenly, flat_name
 from src.pictures.scenes import overlay, save_image, save_prediction, side_by_side
+
+PICTURES = ("overlay", "side_by_side", "labels")
 
 
 class ResultFolder:
-    """Collects predictions; ``images`` describes what was written."""
+    """Collects predictions; ``images`` describes what was written.
 
-    def __init__(self, root: Path, max_pictures: int, classes: Classes = CITYSCAPES):
-        self.root, self._max_pictures, self._classes = root, max_pictures, classes
+    Args:
+        name: the data set's, which the folder of the predictions is called after.
+    """
+
+    def __init__(self, root: Path, classes: Classes = CITYSCAPES, name: str = "cityscapes"):
+        self.root, self._classes = root, classes
+        self.predictions = f"{name}_predictions" if name in PICTURES else name
+        self._shown: set[str] = set()
         self.images: list[dict[str, str]] = []
         write_text(root / ".writable", "-")  # refuses now what would fail after the work
         (root / ".writable").unlink(missing_ok=True)
 
-    def add(self, number: int, item: EvalItem, prediction: np.ndarray) -> None:
+    def show(self, samples: list[Sample], most: int) -> None:
+        """Chooses the images of which there will be pictures."""
+        self._shown = {samples[place].name for place in evenly(len(samples), most)}
+
+    def shows(self, sample: Sample) -> bool:
+        """Whether pictures are drawn of it."""
+        return sample.name in self._shown
+
+    def remove_pictures(self) -> None:
+        """Those that an earlier evaluation into this folder left, by its own account."""
+        for image in read_json(self.root / "result.json").get("images", []):
+            for kind in PICTURES:
+                (self.root / kind / flat_name(image["name"])).unlink(missing_ok=True)
+
+    def add(self, item: EvalItem, prediction: np.ndarray) -> None:
         """Writes the files of one image; prediction (H, W) trainIds, of the label's size."""
         name = flat_name(item.sample.name)
-        save_prediction(self.root / "cityscapes", name, prediction, self._classes)
+        save_prediction(self.root / self.predictions, name, prediction, self._classes)
         self.images.append({"name": item.sample.name, "image": str(item.sample.image)})
-        if number >= self._max_pictures:
+        if not self.shows(item.sample):
             return
         image = resize(np.ascontiguousarray(item.bgr[:, :, ::-1]), prediction.shape, "bilinear")
         save_image(Image.fromarray(overlay(image, prediction, self._classes)), self.root / "overlay" / name)

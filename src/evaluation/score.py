@@ -1,5 +1,6 @@
 """Scores: of a network on a data set, and of folders of saved predictions."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +12,12 @@ from mindspore import Tensor, ops
 from model_utils.errors import UserError
 from src.backend.step import jit
 from src.dataset.cityscapes import IMAGE_END
+from src.dataset.folders import walk
 from src.dataset.labels import AS_IT_IS, TRAIN_ID
 from src.dataset.loader import EvalItem
 from src.dataset.pixels import Size
 from src.dataset.transforms import load_label
+from src.evaluation.devkit import Devkit, train_ids_of
 from src.evaluation.metrics import Confusion, RunningMean
 from src.methods.losses import entropy_loss
 from src.models.layers import resize_to
@@ -37,11 +40,13 @@ Predict = Callable[[np.ndarray, Size | None], Prediction]
 
 @dataclass
 class Result:
-    """Counts, and the mean normalised entropy of the predictions, which needs no labels."""
+    """Counts, and the mean normalised entropy of the predictions, which needs no labels; ``pixels`` (256,) of the
+    labels' trainIds."""
 
     confusion: Confusion
     mean_entropy: float
     running: RunningMean = field(default_factory=RunningMean)
+    pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
 
 
 class Ensemble(Network):
@@ -123,7 +128,7 @@ def evaluate(
     predict: Predict,
     dataset: Iterable[EvalItem],
     classes: int,
-    each: Callable[[int, EvalItem, Prediction], None] | None = None,
+    each: Callable[[EvalItem, Prediction], None] | None = None,
     running_batch_size: int = 1,
 ) -> Result:
     """Runs ``predict`` over a data set and counts.
@@ -131,62 +136,85 @@ def evaluate(
     Labels that have another size than the predictions are refused by ``Confusion.add``.
 
     Args:
-        each: called as ``each(number, item, prediction)`` after every image, e.g. to save pictures.
+        each: called as ``each(item, prediction)`` after every image, e.g. to save pictures.
         running_batch_size: see ``RunningMean``.
     """
     was_training = network.training
     network.set_train(False)
     confusion, running, entropies = Confusion(classes), RunningMean(running_batch_size), []
+    pixels = np.zeros(256, np.int64)
     try:
-        for number, item in enumerate(dataset):
+        for item in dataset:
             prediction = predict(item.image, None if item.label is None else item.label.shape)
             entropies.append(prediction.entropy)
             if item.label is not None:
                 confusion.add(item.label, prediction.train_ids)
                 running.add(confusion)
+                pixels += np.bincount(item.label.ravel(), minlength=256)
             if each:
-                each(number, item, prediction)
+                each(item, prediction)
     finally:
         network.set_train(was_training)
-    return Result(confusion, float(np.mean(entropies)) if entropies else 0.0, running)
+    return Result(confusion, float(np.mean(entropies)) if entropies else 0.0, running, pixels)
 
 
 def score_folder(
     label_folder: Path,
     prediction_folder: Path,
     *,
-    classes: int = 19,
+    devkit: Devkit | None = None,
     predictions_are: str = "trainId",
     allow_missing: bool = False,
+    each: Callable[[int, int, Confusion], None] | None = None,
 ) -> tuple[Confusion, int]:
     """Scores saved predictions against ``*_gtFine_labelIds.png`` (or ``_labelTrainIds.png``) files.
 
     A label ``city_x_y_gtFine_labelIds.png`` goes with ``city_x_y_leftImg8bit.png`` or ``city_x_y.png`` anywhere below
     ``prediction_folder``. Returns the counts and the number of scored images.
 
+    Args:
+        devkit: its pairs, classes and ids instead.
+        each: called with (number, how many, counts up to here) after every image.
+
     Raises:
-        UserError: no labels, missing or damaged predictions, other sizes.
+        UserError: no labels; missing or damaged predictions, several of one name, other sizes.
     """
-    labels = sorted(label_folder.rglob("*_gtFine_labelIds.png")) or sorted(label_folder.rglob("*_labelTrainIds.png"))
-    if not labels:
-        raise UserError(f"{label_folder}: holds no *_gtFine_labelIds.png; give the folder of the labels first")
-    predictions = {path.name: path for path in sorted(prediction_folder.rglob("*.png"))}
-    confusion, missing, scored = Confusion(classes), [], 0
-    for path in labels:
-        base = path.name.partition("_gtFine_")[0]
-        found = predictions.get(base + IMAGE_END) or predictions.get(f"{base}.png") or predictions.get(path.name)
-        if found is None:
-            missing.append(base)
+    pairs = devkit.pairs if devkit else [(path, path.name.partition("_gtFine_")[0]) for path in _labels(label_folder)]
+    predictions = defaultdict(list)
+    for path in walk(prediction_folder, lambda name: name.lower().endswith(".png")):
+        predictions[path.name].append(path)
+    as_it_is = train_ids_of(len(devkit.names)) if devkit else AS_IT_IS
+    confusion, missing, scored = Confusion(len(devkit.names) if devkit else 19), [], 0
+    for number, (path, name) in enumerate(pairs):
+        alike = next(
+            (predictions[n] for n in (name, name + IMAGE_END, f"{name}.png", path.name) if n in predictions), []
+        )
+        if not alike:
+            missing.append(name)
             continue
-        label = load_label(path, table=TRAIN_ID if path.name.endswith("labelIds.png") else AS_IT_IS)
-        prediction = load_label(found, table=AS_IT_IS if predictions_are == "trainId" else TRAIN_ID)
+        found = alike[0]
+        if len(alike) > 1:
+            raise UserError(f"{prediction_folder}: holds {found} and {alike[1]}; give the folder of one of them")
+        ids = TRAIN_ID if path.name.endswith("labelIds.png") else AS_IT_IS
+        label = load_label(path, table=devkit.table_of(path) if devkit else ids)
+        own = devkit.table if devkit else TRAIN_ID
+        prediction = load_label(found, table=as_it_is if predictions_are == "trainId" else own)
         if label.shape != prediction.shape:
             raise UserError(f"{found}: is {prediction.shape[::-1]}, but its label {path} is {label.shape[::-1]} (W, H)")
         confusion.add(label, prediction)
         scored += 1
+        if each:
+            each(number, len(pairs), confusion)
     if missing and (not allow_missing or not scored):
         raise UserError(
-            f"{prediction_folder}: {len(missing)} of {len(labels)} predictions are missing "
+            f"{prediction_folder}: {len(missing)} of {len(pairs)} predictions are missing "
             f"({', '.join(missing[:3])}, ...); add them, or score the others with --allow_missing"
         )
     return confusion, scored
+
+
+def _labels(folder: Path) -> list[Path]:
+    labels = sorted(folder.rglob("*_gtFine_labelIds.png")) or sorted(folder.rglob("*_labelTrainIds.png"))
+    if not labels:
+        raise UserError(f"{folder}: holds no *_gtFine_labelIds.png; give the folder of the labels first")
+    return labels

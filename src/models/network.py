@@ -6,6 +6,8 @@ from mindspore import Tensor, nn
 
 from src.dataset.pixels import Pixels
 
+HEADS = ("aux", "main")  # outputs of the networks that methods of two domains adapt
+
 
 class Network(nn.Cell):
     """Image (N, 3, H, W) -> raw logits, a tuple in the order of ``OUTPUTS``; the prediction is the one called main.
@@ -18,7 +20,7 @@ class Network(nn.Cell):
     What weight files need to know, see ``src.checkpoint.load_weights``: ``RANDOM_AT_START``, beginnings of names that
     files of initial weights do not hold; ``ALIASES``, other spellings of first words; ``NOT_USED``, beginnings of names
     that the originals store and never read; ``FOREIGN``, name -> explanation of a tensor that gives away a similar
-    network.
+    network; ``CLASS_LAYERS``, beginnings of names whose shapes depend on the number of classes.
     """
 
     OUTPUTS: ClassVar[tuple[str, ...]]
@@ -26,6 +28,7 @@ class Network(nn.Cell):
     ONE_SIZE: ClassVar[bool] = True
     PIXELS: ClassVar[Pixels]
     RANDOM_AT_START: ClassVar[tuple[str, ...]] = ()
+    CLASS_LAYERS: ClassVar[tuple[str, ...]] = ()
     ALIASES: ClassVar[dict[str, str]] = {}
     NOT_USED: ClassVar[tuple[str, ...]] = ()
     FOREIGN: ClassVar[dict[str, str]] = {}

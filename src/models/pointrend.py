@@ -112,6 +112,11 @@ class PointRend(Network):
     ALIGNED_CORNERS = False
     PIXELS = Pixels(bgr=True, mean=(103.53, 116.28, 123.675), resize="bilinear")
     RANDOM_AT_START = ("backbone.fpn_", "sem_seg_head.")
+    CLASS_LAYERS = (  # the first of the point head reads the coarse logits too
+        "sem_seg_head.coarse_sem_seg_head.predictor.",
+        "sem_seg_head.point_head.fc1.",
+        "sem_seg_head.point_head.predictor.",
+    )
 
     def __init__(
         self,

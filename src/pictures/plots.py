@@ -39,11 +39,14 @@ def plot_curves(metrics: Path, path: Path) -> None:
         "adversarial loss": {k: v for k, v in curves.items() if k.startswith("adv")},
         "entropy loss": {k: v for k, v in curves.items() if k.startswith("ent")},
         "discriminator loss": {k: v for k, v in curves.items() if k.startswith("d_")},
+        "self-training loss": {k: v for k, v in curves.items() if k.startswith(("mix", "masked", "fd"))},
+        "share of sure pixels": {k: v for k, v in curves.items() if k == "q"},
     }
     panels = [(title, iteration, values, True) for title, values in groups.items() if values]
     for name, title in (("miou", "validation mIoU (%)"), ("entropy", "mean target entropy")):
         if name in scores:
-            panels.append((title, scores["iteration"], {name: scores[name]}, False))
+            shown = {key: scores[key] for key in (name, f"teacher_{name}") if key in scores}
+            panels.append((title, scores["iteration"], shown, False))
     if not panels:
         return
     columns = min(len(panels), 3)
@@ -85,6 +88,32 @@ def plot_class_bars(runs: dict[str, dict[str, float | None]], path: Path) -> Non
         panel.grid(axis="y", alpha=0.3)
         panel.set_axisbelow(True)
     panels[-1].set_xticks(places, names, rotation=45, ha="right")
+    save_figure(figure, path)
+
+
+def plot_seeds(rows: dict[str, list[float]], path: Path) -> None:
+    """A dot per seed and a line at the mean of every row; rows: title -> mIoU in percent."""
+    figure, axes = new_figure(1.2 * len(rows) + 2, 3.4)
+    for place, values in enumerate(rows.values()):
+        axes.plot([place] * len(values), values, "o", color=f"C{place % 10}", alpha=0.7)
+        axes.hlines(np.mean(values), place - 0.3, place + 0.3, color="0.2")
+    axes.set_xticks(range(len(rows)), list(rows), rotation=20, ha="right")
+    axes.set_xlim(-0.6, len(rows) - 0.4)
+    axes.set_ylabel("mIoU (%)")
+    axes.grid(axis="y", alpha=0.3)
+    save_figure(figure, path)
+
+
+def plot_validation(curves: dict[str, list[tuple[np.ndarray, np.ndarray]]], path: Path) -> None:
+    """mIoU over the iterations, rows in colours; curves: title -> (iterations, mIoU in percent) of every seed."""
+    figure, axes = new_figure(9, 4)
+    for number, (title, seeds) in enumerate(curves.items()):
+        for k, (iteration, miou) in enumerate(seeds):
+            axes.plot(iteration, miou, color=f"C{number % 10}", marker=".", alpha=0.8, label="" if k else title)
+    axes.set_xlabel("iteration")
+    axes.set_ylabel("validation mIoU (%)")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize=8)
     save_figure(figure, path)
 
 

@@ -58,7 +58,6 @@ class PointRendRecipe(Recipe):
             output_size=config.output_size,
             boundary_width=config.boundary_width,
             folder=Path(config.result_dir) / "points",
-            pictures=config.max_pictures,
         )
 
 

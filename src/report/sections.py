@@ -10,7 +10,7 @@ from model_utils.errors import UserError
 from model_utils.files import write_json, write_text
 from model_utils.snapshot_names import TARGET_STATISTICS
 from src.dataset.labels import make_classes
-from src.dataset.samples import flat_name
+from src.dataset.samples import evenly, flat_name
 from src.dataset.transforms import read_bgr
 from src.pictures.plots import plot_class_bars, plot_confusion, plot_curves, plot_discriminators, plot_snapshots
 from src.pictures.scenes import side_by_side
@@ -37,7 +37,7 @@ def write_report(
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         if evaluated:
-            sections += [("Classes", _classes(evaluated, work)), ("Predictions", _scenes(evaluated, pictures))]
+            sections += [("Classes", class_parts(evaluated, work)), ("Predictions", scene_parts(evaluated, pictures))]
             sections += [("Confusion", _confusions(evaluated, work))]
         for one in runs:
             of = f": {one.title}" if len(runs) > 1 else ""
@@ -96,7 +96,8 @@ def _facts(one: RunFolder) -> dict[str, str]:
             facts["time of a step"] = (
                 f"{np.median(one.losses['step_s']):.3f} s ({100 * waiting:.0f} % waiting for data)"
             )
-    for key, name, digits, best in (("miou", "mIoU", 2, np.nanargmax), ("entropy", "entropy", 4, np.nanargmin)):
+    found = [("miou", "mIoU", 2, np.nanargmax), ("entropy", "entropy", 4, np.nanargmin)]
+    for key, name, digits, best in (*found, ("teacher_miou", "mIoU of the teacher", 2, np.nanargmax)):
         values = one.validation.get(key, np.empty(0))
         if np.isfinite(values).any():
             k = best(values)
@@ -114,7 +115,8 @@ def _facts(one: RunFolder) -> dict[str, str]:
     return facts
 
 
-def _classes(evaluated: dict[str, Evaluation], work: Path) -> list[Part]:
+def class_parts(evaluated: dict[str, Evaluation], work: Path) -> list[Part]:
+    """IoU of every class, as bars and as a table; of two evaluations their difference too."""
     if len({tuple(one.iou) for one in evaluated.values()}) > 1:
         raise UserError(f"{', '.join(evaluated)}: were evaluated on other classes; report them apart")
     plot_class_bars({name: one.iou for name, one in evaluated.items()}, work / "classes.png")
@@ -145,16 +147,22 @@ def _confusions(evaluated: dict[str, Evaluation], work: Path) -> list[Part]:
     return parts
 
 
-def _scenes(evaluated: dict[str, Evaluation], count: int) -> list[Part]:
-    """Side-by-sides of image, label and every run's prediction, of the first images that all runs have predicted."""
+def scene_parts(evaluated: dict[str, Evaluation], count: int) -> list[Part]:
+    """Side-by-sides of image, label and every run's prediction, of images chosen evenly among those that all runs have
+    predicted and, where there are some, drawn."""
     lists = [{entry["name"]: entry["image"] for entry in one.result.get("images", [])} for one in evaluated.values()]
     first = next(iter(evaluated.values()))
     classes = make_classes(list(first.iou), first.result.get("colors", {}), [])
     parts = []
-    for name in [name for name in lists[0] if all(name in others for others in lists)][:count]:
+    names = [name for name in lists[0] if all(name in others for others in lists)]
+    names = [name for name in names if (first.folder / "labels" / flat_name(name)).is_file()] or names
+    for name in [names[place] for place in evenly(len(names), count)]:
         file, panels = flat_name(name), {}
         for title, one in evaluated.items():
-            label, prediction = one.folder / "labels" / file, one.folder / "cityscapes" / file
+            label, prediction = (
+                one.folder / "labels" / file,
+                one.folder / one.result.get("predictions", "cityscapes") / file,
+            )
             if label.is_file() and "label" not in panels:
                 panels = {"label": _train_ids(label), **panels}
             if prediction.is_file():

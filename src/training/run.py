@@ -1,6 +1,6 @@
 """One training run in its folder: resume, snapshots, best weights, periodic evaluation, log."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -11,25 +11,28 @@ from mindspore import Tensor
 from model_utils.config import Config, save_config
 from model_utils.device_adapter import Device, describe
 from model_utils.errors import UserError
-from model_utils.files import read_json, write_json
+from model_utils.files import read_json, write_bytes, write_json
 from model_utils.kept import keep_descriptions
 from model_utils.run_lock import only_run_in
-from model_utils.snapshot_names import best_of, remove_old, weights_of
+from model_utils.snapshot_names import TEACHER, best_of, prefix_of, remove_old, weights_of
 from src.backend.precision import set_precision
 from src.backend.step import Run
 from src.checkpoint import save_weights
 from src.checkpoint.snapshot import latest_snapshot, load_snapshot, save_snapshot
 from src.dataset.domains import Data
+from src.dataset.doubts import doubt_of, refuse_other_sizes
 from src.dataset.loader import EvalDataset
+from src.dataset.samples import evenly
 from src.evaluation.metrics import read_curve
 from src.evaluation.score import evaluate, make_predictor
+from src.recipes import recipe_of
 from src.training.build import build_run
-from src.training.log import RunLog, SilentLog
+from src.training.log import LOGS, RunLog, SilentLog
 from src.training.loop import Schedule, train
 from src.training.streams import in_iterations, open_stream
 
 # Score of the validation -> whether a larger value is better. Entropy needs no labels.
-CRITERIA = {"miou": True, "entropy": False}
+CRITERIA = {"miou": True, "entropy": False, "miou_running_mean": True}
 
 
 def run_training(config: Config, device: Device) -> None:
@@ -38,12 +41,27 @@ def run_training(config: Config, device: Device) -> None:
     Raises:
         UserError: the folder cannot be written, the snapshot does not fit, or a loss is not finite.
     """
-    lock = only_run_in(Path(config.snapshot_dir)) if device.is_first else nullcontext()
     data = Data(config)  # refuses what does not fit together before anything is built
-    config = in_iterations(config, device, data)
-    folder = Path(config.snapshot_dir)
-    resumed_from = _find_snapshot(config, folder)
+    with only_run_in(Path(config.snapshot_dir)) if device.is_first else nullcontext():
+        config = in_iterations(config, device, data)
+        resumed_from = _find_snapshot(config, Path(config.snapshot_dir))
+        config = replace(config, snapshot_prefix=_prefix(config, data, resumed_from))
+        if config.eval_every and device.is_first and data.can_be_evaluated:
+            refuse_other_sizes(data.evaluated, config.output_size)
+        _build_and_train(config, device, data, resumed_from)
+
+
+def _prefix(config: Config, data: Data, resumed_from: Path | None) -> str:
+    """What the snapshots are called: as the key says, as those before, or after the data set that is learnt from."""
+    is_own = resumed_from is not None and resumed_from.parent == Path(config.snapshot_dir)
+    return config.snapshot_prefix or (prefix_of(resumed_from) if is_own else "") or data.title
+
+
+def _build_and_train(config: Config, device: Device, data: Data, resumed_from: Path | None) -> None:
+    """``run_training`` in its own folder."""
     started_from = {"restore_from": "", "restore_from_D1": "", "restore_from_D2": ""}  # a snapshot holds all of them
+    if config.feature_distance and not (config.restore_from or resumed_from):
+        raise UserError("feature_distance: keeps to the weights that a training starts from; name them, --restore_from")
     run = build_run(replace(config, **started_from) if resumed_from else config, device, data)
     state = load_snapshot(resumed_from, run.networks, run.optimizers) if resumed_from else {}
     start = state.get("iteration", 0)
@@ -54,7 +72,7 @@ def run_training(config: Config, device: Device) -> None:
         print(f"nothing to do, {text}", flush=True)  # a platform that starts a finished job again is right
         return
     # Before anything is written: wrong folders and sizes show here.
-    with closing(open_stream(config, device, data, start * config.iter_size)) as stream, lock:
+    with closing(open_stream(config, device, data, start * config.iter_size)) as stream:
         _train(config, device, data, run, stream, resumed_from, state)
 
 
@@ -67,25 +85,33 @@ def _train(
     resumed_from: Path | None,
     state: dict[str, Any],
 ) -> None:
-    """``run_training`` once everything is built and the folder is this run's."""
+    """``run_training`` once everything is built."""
     folder, start = Path(config.snapshot_dir), state.get("iteration", 0)
-    log = _open_log(config, device, folder, start)
-    precision = "float32" if config.amp_level == "O0" else f"float16 and float32 ({config.amp_level})"
-    log.say(describe(device, config.mode, precision))
-    if device.target == "CPU" and config.amp_level != "O0":
-        log.say("amp_level: a CPU only imitates float16; --amp_level O0 is quicker and more exact here")
+    log = _open_log(config, device, folder, start, resumed_from)
+    log.say(describe(device, config.mode, config.amp_level, exact=config.exact))
     log.say(f"data: {data}")
+    for line in data.left_out:
+        log.say(f"classes: {line}; it is ignored")
+    odd = doubt_of(data.labelled)
+    if odd:
+        log.say(f"warning: {odd}")
     log.say(f"run folder {folder}" + (f", resumed from {resumed_from}" if resumed_from else ""))
 
     best = _best_so_far(resumed_from, start, state)
-    keeper = RunKeeper(config, device, run, data, log, best, resumed_from)
+    keeper = RunKeeper(config, device, run, data, log, best, resumed_from, stream)
     schedule = Schedule(
-        start, config.num_steps_stop, config.iter_size, config.log_every, config.save_pred_every, config.eval_every
+        start,
+        config.num_steps_stop,
+        config.iter_size,
+        config.log_every,
+        config.save_pred_every,
+        config.eval_every,
+        config.eval_every_at_end,
+        config.snapshot_offset,
     )
-    for network in run.networks.values():
-        network.set_train(True)
+    run.set_train()
     try:
-        if resumed_from and keeper.lacks_evaluation(start, resumed_from):
+        if resumed_from and schedule.must_evaluate(start) and keeper.lacks_evaluation(start, resumed_from):
             keeper.evaluate(start)
         train(run.step, stream, schedule, keeper, log)
     finally:
@@ -98,6 +124,7 @@ class RunKeeper:
     Args:
         best: scores of the best weights so far, and their iterations; a snapshot holds them.
         last_snapshot: the one that the run goes on from.
+        stream: whose ``broken`` holds the files that were skipped.
     """
 
     def __init__(
@@ -109,31 +136,39 @@ class RunKeeper:
         log: RunLog,
         best: dict[str, float],
         last_snapshot: Path | None,
+        stream: Any = None,
     ):
         self._config, self._device, self._run, self._log = config, device, run, log
+        self._stream, self._told = stream, 0
         self._folder, self._best, self.last_snapshot = Path(config.snapshot_dir), best, last_snapshot
         self._network = next(iter(run.networks.values()))
         # Evaluation while training needs a validation split, and is the first process's work.
         self.evaluates = bool(config.eval_every) and device.is_first and data.can_be_evaluated
         if self.evaluates:
-            samples = data.evaluated[: config.eval_images or None]
-            self._dataset = EvalDataset(samples, config.input_size_target, self._network.PIXELS)
-            self._predict = make_predictor(self._network, config.output_size, compiled=config.mode == "graph")
+            all_of = data.evaluated
+            samples = [all_of[place] for place in evenly(len(all_of), config.eval_images or len(all_of))]
+            options = {"same_size": not all(config.output_size), "on_broken": config.on_broken}
+            self._dataset = EvalDataset(samples, config.input_size_target, self._network.PIXELS, **options)
+            compiled = config.mode == "graph"
+            networks = {"": self._network, **({"teacher_": run.networks[TEACHER]} if TEACHER in run.networks else {})}
+            self._evaluated = {
+                prefix: (network, make_predictor(network, config.output_size, compiled=compiled))
+                for prefix, network in networks.items()
+            }
         self._watch = run.watch if device.is_first else None
         if self._watch and (self._folder / "metrics.csv").is_file():  # a resumed run knows what was warned of before
             self._watch.add_all(read_curve(self._folder / "metrics.csv"))
 
     def lacks_evaluation(self, done: int, snapshot: Path) -> bool:
         """Whether the run was stopped between writing this snapshot of its own and evaluating it."""
-        is_due = self.evaluates and self._config.eval_every and done % self._config.eval_every == 0
-        if not is_due or snapshot.parent != self._folder:
+        if not self.evaluates or snapshot.parent != self._folder:
             return False
         rows = self._folder / "validation.csv"
         return not rows.is_file() or done not in read_curve(rows)["iteration"]
 
-    def save(self, done: int) -> Path:
+    def save(self, done: int, number: int) -> Path:
         """A complete snapshot, by the first process; old ones go."""
-        config, path = self._config, weights_of(self._folder, self._config.snapshot_prefix, done)
+        config, path = self._config, weights_of(self._folder, self._config.snapshot_prefix, number)
         if self._device.is_first:
             state = {"iteration": done, "best": self._best}
             save_snapshot(self._folder, path.stem, self._run.networks, self._run.optimizers, state)
@@ -142,23 +177,41 @@ class RunKeeper:
         return path
 
     def evaluate(self, done: int) -> None:
-        """mIoU and mean entropy of the validation split; keeps the best weights by each, and best.json."""
-        set_precision(self._network, "O0")  # as eval_adv.py, which is to find the same numbers
-        result = evaluate(self._network, self._predict, self._dataset, self._config.num_classes)
-        set_precision(self._network, self._config.amp_level)
-        scores = {"miou": 100 * result.confusion.mean_iou(), "entropy": result.mean_entropy}
+        """mIoU and mean entropy of the validation split, of a teacher too; keeps the network's best weights."""
+        scores, options = {}, {"running_batch_size": self._config.valid_batch_size}
+        for prefix, (network, predict) in self._evaluated.items():
+            set_precision(network, "O0")  # as eval_adv.py, which is to find the same numbers
+            result = evaluate(network, predict, self._dataset, self._config.num_classes, **options)
+            set_precision(network, self._config.amp_level)
+            scores |= {f"{prefix}miou": 100 * result.confusion.mean_iou(), f"{prefix}entropy": result.mean_entropy}
+            if recipe_of(self._config).RUNNING_SCORE:  # by which its originals choose
+                scores[f"{prefix}miou_running_mean"] = result.running.as_dict()["miou_running_mean"]
         self._log.validation(done, scores)
+        if self._dataset.broken:
+            self._log.say(f"left out: {_some(self._dataset.broken)} of the evaluation cannot be read")
         best = self._best
         for name, larger_is_better in CRITERIA.items():
-            value = scores[name]
+            value = scores.get(name)
+            if value is None:
+                continue
             if name not in best or (value > best[name] if larger_is_better else value < best[name]):
                 best.update({name: value, f"{name}_iteration": done})
                 save_weights(best_of(self._folder, self._config.snapshot_prefix, name), self._network)
         write_json(self._folder / "best.json", best)
 
     def warnings(self, rows: list[tuple[int, dict[str, float]]]) -> list[str]:
-        """What the method's watch says."""
-        return self._watch.look(rows) if self._watch else []
+        """What the method's watch says, and which files cannot be read, when there are new ones."""
+        said = self._watch.look(rows) if self._watch else []
+        broken = getattr(self._stream, "broken", ())
+        if len(broken) > self._told:
+            self._told = len(broken)
+            said = [*said, f"left out: {_some(sorted(map(str, broken)))} so far cannot be read (on_broken: skip)"]
+        return said
+
+
+def _some(names: Collection[str]) -> str:
+    """``5 files (a, b, c, ...)``"""
+    return f"{len(names)} files ({', '.join(list(names)[:3])}{', ...' if len(names) > 3 else ''})"
 
 
 def _best_so_far(snapshot: Path | None, start: int, state: dict) -> dict[str, float]:
@@ -170,11 +223,17 @@ def _best_so_far(snapshot: Path | None, start: int, state: dict) -> dict[str, fl
     return best if is_of_then else state.get("best", {})
 
 
-def _open_log(config: Config, device: Device, folder: Path, start: int) -> RunLog:
-    """The run folder's log, or that of a process which writes nothing."""
+def _open_log(config: Config, device: Device, folder: Path, start: int, resumed_from: Path | None) -> RunLog:
+    """The run folder's log, or that of a process which writes nothing.
+
+    Where the run goes on from another folder's snapshot, the log begins with the one beside that.
+    """
     if not device.is_first:
         return SilentLog(config.num_steps_stop, config.num_steps)
     save_config(config, folder)
+    for name in LOGS if resumed_from and not (folder / LOGS[0]).exists() else ():
+        if (beside := resumed_from.with_name(name)).is_file():
+            write_bytes(folder / name, beside.read_bytes())
     keep_descriptions(config, folder)
     labelled = config.batch_size * config.iter_size * device.ranks
     images = labelled, 2 * labelled if config.two_domains else labelled

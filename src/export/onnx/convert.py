@@ -14,6 +14,7 @@ from onnx import helper
 
 from model_utils.errors import UserError
 from src.export.onnx.operators import OPERATORS
+from src.export.onnx.opset import lower
 from src.export.onnx.writer import Call, Constant, Described, GraphWriter
 
 # MINDIR numbers its types as ONNX does.
@@ -21,7 +22,9 @@ NUMPY_TYPES = {1: np.float32, 2: np.uint8, 6: np.int32, 7: np.int64, 9: np.bool_
 INPUT, OUTPUT = "image", "output_{}"
 
 
-def convert_mindir(mindir: Path, target: Path, *, doubled: Path | None = None) -> onnx.ModelProto:
+def convert_mindir(
+    mindir: Path, target: Path, *, doubled: Path | None = None, opset: int | None = None
+) -> onnx.ModelProto:
     """Writes the network of ``mindir`` to ``target``.
 
     The input is called ``image``, the outputs ``output_0``, ``output_1``, ...
@@ -29,9 +32,10 @@ def convert_mindir(mindir: Path, target: Path, *, doubled: Path | None = None) -
     Args:
         doubled: the same network exported with another batch. The batch is then left open: it is the axes whose
             length differs in the two.
+        opset: at most this one; None for 13, or 16 where sampling needs it.
 
     Raises:
-        UserError: the network uses an operator that has no ONNX form here.
+        UserError: the network uses an operator that has no ONNX form here, or none in ``opset``.
     """
     writer = GraphWriter()
     reader = _Reader(_read(mindir), writer, _read(doubled) if doubled else None)
@@ -41,6 +45,10 @@ def convert_mindir(mindir: Path, target: Path, *, doubled: Path | None = None) -
         writer.nodes.append(helper.make_node("Identity", [name], [OUTPUT.format(number)]))
         outputs.append(helper.make_tensor_value_info(OUTPUT.format(number), tensor.dtype, _named(tensor)))
     nodes = _needed(writer.nodes, {output.name for output in outputs})
+    if opset and writer.opset > 13 >= opset:
+        raise UserError(f"opset: this network needs {writer.opset}, for its point sampling; leave --opset out")
+    if opset and opset < writer.opset:
+        nodes, writer.opset = lower(nodes, writer.constants, opset), opset
     used = {name for node in nodes for name in node.input}
     constants = [constant for constant in writer.constants if constant.name in used]
     entry = reader.known[INPUT]

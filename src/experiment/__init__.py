@@ -1,0 +1,1 @@
+"""Methods times seeds from a common start: a table, curves and pictures."""
