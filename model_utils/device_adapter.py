@@ -101,8 +101,11 @@ def start_device(
     place = local_adapter.find_place()  # refuses wrong variables before MindSpore waits because of them
     if place.started_by == "msrun":
         follow_msrun(place.rank, place.is_scheduler)
-    if place.started_by == "platform" and (table := local_adapter.rank_table()):
+    table = local_adapter.rank_table() if place.started_by == "platform" else None
+    if table:
         os.environ["RANK_TABLE_FILE"] = str(table)
+    else:  # the processes agree without it; MindSpore would read it all the same, even a platform's folder
+        os.environ.pop("RANK_TABLE_FILE", None)
     prepare_environment(device, threads, runs_exported=runs_exported)
     import mindspore as ms
 

@@ -118,7 +118,7 @@ def run_program(task: Task, job: Job, here: Place, folder: Path | None) -> int:
         environ = {key: value for key, value in environ.items() if not key.startswith(("MS_", "OMPI_", "RANK_"))}
     elif is_msrun:
         logs = console / who / time.strftime("msrun_%Y%m%d_%H%M%S")
-        environ.pop("RANK_TABLE_FILE", None)  # MindSpore's cluster agrees by itself; it would read both
+        environ.pop("RANK_TABLE_FILE", None)  # as model_utils.device_adapter does, before msrun itself looks at it
         command = [*msrun(here, devices, port_of(job), logs), *program]
         environ["PATH"] = f"{Path(sys.executable).parent}:{environ.get('PATH', '')}"  # msrun starts 'python'
         environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // devices)))

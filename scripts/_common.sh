@@ -70,6 +70,7 @@ launch() {
   local place; place=$(meeting_point) || exit 2
   if compgen -G "${DEVICES:-/dev}/davinci[0-9]*" >/dev/null && [ "${BIND_CORE:-1}" = 1 ]; then place+=" --bind_core True"; fi
   mkdir -p "$logs"
+  unset RANK_TABLE_FILE  # msrun's processes agree without it, and MindSpore would read it all the same
   echo "starting $devices processes; one log per rank in $logs"
   OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(( $(nproc) / devices > 0 ? $(nproc) / devices : 1 ))} \
     msrun --worker_num $(( devices * ${NODES:-1} )) --local_worker_num "$devices" $place --join True \
