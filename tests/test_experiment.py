@@ -111,6 +111,8 @@ def test_a_tiny_experiment(world, tmp_path, here):
 
 def test_what_a_second_start_does(world, tmp_path, played, monkeypatch):
     file, out = write(tmp_path, world), tmp_path / "out"
+    with pytest.raises(UserError, match="nothing is scored yet"):
+        main([str(file), "--page_only"])
     main([str(file), "--parallel", "1"])
     evaluation = "src.experiment.in_turn"
     assert played == ["train_src", *["train_src", evaluation, "train_adv", evaluation] * 2]
@@ -171,6 +173,7 @@ def test_wrong_files_are_one_sentence(world, tmp_path, played, capsys, old, new,
 
 
 def test_gains_are_taken_seed_by_seed():
+    assert gains({1: 3.0, 2: 5.0}, {1: 1.0, 3: 2.0}).tolist() == [2.0]
     assert gains({1: 3.0, 2: 5.0}, {1: 1.0, 2: 2.0}).tolist() == [2.0, 3.0]
     assert gains({1: 3.0, 2: 5.0}, {1: 1.0}).tolist() == [2.0, 4.0]
 

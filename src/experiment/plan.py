@@ -68,6 +68,29 @@ class Experiment:
         options = {**row.options, **self.evaluations[name]}
         return ["--config_path", row.config_path, *(f"--{key}={value}" for key, value in options.items())]
 
+    @property
+    def chose(self) -> str:
+        """Name of the evaluation whose images are those of the evaluations while training, or empty."""
+        row = next(row for row in self.rows.values() if row.report)
+        keys = ("eval_set", "eval_list", "target_dataset")
+        own = load_config(self.arguments(row, self.seeds[0]))
+        for name in self.evaluations:
+            config = load_config(self.evaluation_arguments(row, name))
+            if all(getattr(config, key) == getattr(own, key) for key in keys):
+                return name
+        return ""
+
+    def scores(self) -> list[tuple[Row, int, str, str]]:
+        """(row, seed, evaluation, statistics) of all that is scored; runs that all seeds share stand once."""
+        return [
+            (row, seed, name, statistics)
+            for row in self.rows.values()
+            if row.report
+            for seed in self.seeds[: 1 if row.once else None]
+            for name in self.evaluations
+            for statistics in self.statistics
+        ]
+
     def folder(self, row: Row, seed: int) -> Path:
         """Run folder of a row and seed."""
         return self.output / row.name / ("shared" if row.once else f"seed_{seed}")

@@ -91,16 +91,13 @@ def refuse_shared_images(experiment: Experiment) -> None:
 
 
 def read_scores(experiment: Experiment) -> list[Score]:
-    """Every evaluation of every reported row and seed; those of a run that all seeds share stand once, at the first."""
+    """What has been scored; a run that all seeds share stands once, at the first."""
     scores = []
-    for row in experiment.rows.values():
-        for seed in experiment.seeds[: 1 if row.once else None] if row.report else []:
-            for name in experiment.evaluations:
-                for statistics, end in (("own", ""), ("target", TARGET_STATISTICS)):
-                    if statistics in experiment.statistics:
-                        folder = experiment.folder(row, seed) / f"result_{name}{end}"
-                        found = read_run(row.name, folder).evaluation
-                        scores.append(Score(row.name, seed, name, statistics, found))
+    for row, seed, name, statistics in experiment.scores():
+        end = TARGET_STATISTICS if statistics == "target" else ""
+        folder = experiment.folder(row, seed) / f"result_{name}{end}"
+        if (folder / "result.json").is_file():
+            scores.append(Score(row.name, seed, name, statistics, read_run(row.name, folder).evaluation))
     return scores
 
 
