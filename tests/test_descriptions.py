@@ -23,6 +23,7 @@ from tools.check_data import main as check
 SIZE = (6, 8)
 SIXTEEN = [k for k in range(19) if CLASS_NAMES[k] not in ("terrain", "truck", "train")]
 THIRTEEN = [k for k in SIXTEEN if CLASS_NAMES[k] not in ("wall", "fence", "pole")]
+CAMVID = [10, 2, 5, 0, 1, 8, 7, 4, 13, 11, 18]
 # name -> files of one train and one val (or the only) pair, ids of all classes in the files, and their trainIds of 19
 LABEL_IDS = (LABEL_ID.tolist(), list(range(19)))
 TRAIN_IDS = (list(range(19)), list(range(19)))
@@ -67,6 +68,14 @@ LAYOUTS = {
         "Rome/Labels/Test/pano_00002_2_180_eval.png",
         LABEL_ID[THIRTEEN].tolist(),
         THIRTEEN,
+    ),
+    # sky, building, pole, road, sidewalk, vegetation, sign, fence, car, person, bicycle
+    "camvid": ("val/0016E5_07959.png", "valannot/0016E5_07959.png", list(range(11)), CAMVID),
+    "gta5_camvid": (
+        "images/00001.png",
+        "labels/00001.png",
+        [23, 11, 17, 7, 8, 21, 19, 13, 26, 24, 25, 12, 22, 20, 27, 28, 31, 32, 33],
+        [*CAMVID, 2, 8, 7, 13, 13, 13, 18, 18],
     ),
 }
 
