@@ -101,10 +101,10 @@ def _first(experiment: Experiment, scores: list[Score]) -> dict:
 
 
 def _curves(experiment: Experiment, picture: Path) -> list[Part]:
-    """mIoU on the validation images while training, every seed of every row that was evaluated meanwhile."""
+    """mIoU on the validation images while training, every seed of every reported row that was evaluated meanwhile."""
     curves: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for row in experiment.rows.values():
-        for seed in experiment.seeds[: 1 if row.once else None]:
+        for seed in experiment.seeds[: 1 if row.once else None] if row.report else []:  # a start's are other images
             path = experiment.folder(row, seed) / "validation.csv"
             found = read_curve(path) if path.is_file() else {}
             if len(found.get("iteration", ())) and "miou" in found:
