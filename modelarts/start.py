@@ -69,6 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     config = check_options(task, job)
     found = next(iter(chips_seen()), "")
     if found and config and config.device == "auto":
+        job.options.pop("device_target", None)  # the same key
         job.options["device"] = found  # the platform's cards are paid for: no training on its processor by mistake
     starter = here.started_by or "the boot command"
     say(f"task {job.task}, rank {here.rank} of {here.ranks}, machine {here.node} of {here.nodes}, started by {starter}")
@@ -117,7 +118,7 @@ def run_program(task: Task, job: Job, here: Place, folder: Path | None) -> int:
         environ = {key: value for key, value in environ.items() if not key.startswith(("MS_", "OMPI_", "RANK_"))}
     elif is_msrun:
         logs = console / who / time.strftime("msrun_%Y%m%d_%H%M%S")
-        environ.pop("RANK_TABLE_FILE", None)  # MindSpore's cluster agrees by itself; it would read both
+        environ.pop("RANK_TABLE_FILE", None)  # as model_utils.device_adapter does, before msrun itself looks at it
         command = [*msrun(here, devices, port_of(job), logs), *program]
         environ["PATH"] = f"{Path(sys.executable).parent}:{environ.get('PATH', '')}"  # msrun starts 'python'
         environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // devices)))

@@ -70,6 +70,7 @@ launch() {
   local place; place=$(meeting_point) || exit 2
   if compgen -G "${DEVICES:-/dev}/davinci[0-9]*" >/dev/null && [ "${BIND_CORE:-1}" = 1 ]; then place+=" --bind_core True"; fi
   mkdir -p "$logs"
+  unset RANK_TABLE_FILE  # msrun's processes agree without it, and MindSpore would read it all the same
   echo "starting $devices processes; one log per rank in $logs"
   OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(( $(nproc) / devices > 0 ? $(nproc) / devices : 1 ))} \
     msrun --worker_num $(( devices * ${NODES:-1} )) --local_worker_num "$devices" $place --join True \
@@ -88,11 +89,10 @@ launch() {
 # is_alive PID: it runs; a process that nobody waited for does not
 is_alive() { grep -qs '^State:.[^ZX]' "/proc/$1/status"; }
 
-# end_with_shell PID [LOGS]: waits until the outermost script or PID has ended; ends PID, and what msrun leaves, with the
-# script
+# end_with_shell PID [LOGS]: waits until this script, the outermost one or PID has ended; ends PID, and what msrun leaves,
+# with the scripts
 end_with_shell() {
-  while is_alive "$LAUNCH_SHELL" && is_alive "$1"; do sleep 1; done
-  if is_alive "$LAUNCH_SHELL"; then return; fi
-  kill -KILL "$1" || true
-  if [ $# = 2 ]; then python -m model_utils.launched "$2"; fi
+  while is_alive "$LAUNCH_SHELL" && is_alive $$ && is_alive "$1"; do sleep 1; done
+  if is_alive "$1"; then kill -KILL "$1"; fi
+  if [ $# = 2 ] && ! { is_alive "$LAUNCH_SHELL" && is_alive $$; }; then python -m model_utils.launched "$2"; fi
 }

@@ -33,6 +33,8 @@ SLOW = (
     "test_bin_files",
     "test_check_and_predict",
     "test_dacs",
+    "test_device_check",
+    "test_drills",
     "test_extending",
     "test_full_disk",
     "test_golden_icnet",
@@ -41,6 +43,7 @@ SLOW = (
     "test_icnet",
     "test_layers",
     "test_methods",
+    "test_plain_operators",
     "test_pointrend",
     "test_precision",
     "test_readers",
@@ -48,6 +51,16 @@ SLOW = (
     "test_run_lock",
     "test_statistics",
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--drills", type=int, default=1, help="kills and full disks of every kind (default 1)")
+
+
+@pytest.fixture
+def drills(request: pytest.FixtureRequest) -> int:
+    """How often programs are killed, or find their disk full."""
+    return request.config.getoption("--drills", 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import mindspore as ms
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from model_utils import device_adapter
+from model_utils import device_adapter, local_adapter
 from model_utils.device_adapter import (
     Device,
     check_version,
@@ -81,7 +82,7 @@ def test_waiting_takes_no_core_on_the_processor_alone(monkeypatch):
 
 def test_start_up_line():
     line = describe(start_device("CPU"), "graph")
-    assert line == f"device CPU, rank 0 of 1, MindSpore {ms.__version__}, float32, graph mode"
+    assert line.startswith(f"device CPU, rank 0 of 1, MindSpore {ms.__version__}, float32, graph mode, with")
 
 
 @pytest.mark.parametrize(
@@ -167,6 +168,18 @@ def test_the_first_device_that_is_there(start, chips, wanted, found):
     assert machine.calls[0] == (found, None if found == "CPU" else 3)
     assert ("runtime.dispatch_threads_num", 2) in machine.calls or found != "CPU"
     assert os.environ.get("HCCL_CONNECT_TIMEOUT") == ("3600" if wanted == "auto" else None)
+
+
+def test_a_rank_table_is_for_those_whom_the_platform_started(start, monkeypatch, tmp_path):
+    alone, table = local_adapter.find_place({}), tmp_path / "jobstart_hccl.json"
+    monkeypatch.setattr(device_adapter, "follow_msrun", lambda *_: None)
+    monkeypatch.setattr(local_adapter, "rank_table", lambda: table)
+    for started_by, left in {"msrun": None, "platform": str(table)}.items():
+        os.environ["RANK_TABLE_FILE"] = str(tmp_path)
+        place = replace(alone, started_by=started_by)
+        monkeypatch.setattr(local_adapter, "find_place", lambda place=place: place)
+        start(StandIn(("Ascend",)), "Ascend")
+        assert os.environ.get("RANK_TABLE_FILE") == left
 
 
 def test_a_users_time_limit_stays(monkeypatch):
