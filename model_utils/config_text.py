@@ -24,7 +24,7 @@ class _Loader(yaml.SafeLoader):
         if tag is None or tag.rpartition(":")[2] in KINDS
     }
     depth = 0
-    lines: dict[Any, int]  # of the keys of the mapping that was read last: the outermost
+    lines: dict[Any, int] | None = None  # of the keys of the mapping that is read first: the outermost
 
     def place(self, node: yaml.Node) -> str:
         return f"{self.name}:{node.start_mark.line + 1}"
@@ -47,7 +47,7 @@ class _Loader(yaml.SafeLoader):
             if key_node.value in lines:
                 raise UserError(f"{self.place(key_node)}: key '{shown(key_node.value)}' stands twice; remove one")
             lines[key_node.value] = key_node.start_mark.line + 1
-        self.lines = lines
+        self.lines = lines if self.lines is None else self.lines
         return super().construct_mapping(node, deep)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
@@ -102,7 +102,7 @@ def load_with_lines(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         return {}, {}
     if not isinstance(raw, dict):
         raise UserError(f"{path}: must be lines of 'key: value'")
-    return raw, loader.lines
+    return raw, loader.lines or {}
 
 
 def describe_keys(file: Path) -> str:

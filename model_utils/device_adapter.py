@@ -114,7 +114,7 @@ def start_device(
     if target == "CPU":
         _wait_asleep()
         if threads:
-            ms.runtime.dispatch_threads_num(threads)
+            _limit_threads(ms, threads)
     if deterministic:
         ms.set_deterministic(True)
     if exact:
@@ -140,6 +140,15 @@ def _start(ms, target: str) -> Device:
             f"{what} ({reason_of(error, target)}); mend that (see the logs of all processes), choose another chip with "
             "--device_id, or use --device CPU"
         ) from error
+
+
+def _limit_threads(ms, threads: int) -> None:
+    """MindSpore takes this once in a process; the first of several runs in it decides."""
+    try:
+        ms.runtime.dispatch_threads_num(threads)
+    except RuntimeError as error:
+        if "repeatedly" not in str(error):
+            raise
 
 
 def start_configured(config: "Config", *, runs_exported: bool = False) -> Device:
@@ -176,10 +185,13 @@ def describe(device: Device, mode: str, level: str = "O0", *, exact: bool = Fals
         precision = f"float16 and float32 ({level}{imitated})"
     elif device.target in ROUNDED and not exact:
         precision += f" (convolutions in {ROUNDED[device.target]}; the key exact prevents that)"
-    return (
-        f"device {device.target}, rank {device.rank} of {device.ranks}, MindSpore {ms.__version__}, "
-        f"{precision}, {mode} mode"
-    )
+    line = f"device {device.target}, rank {device.rank} of {device.ranks}, MindSpore {ms.__version__}, "
+    line += f"{precision}, {mode} mode"
+    if device.target == "CPU" and level == "O0":
+        from src.backend import cpu_ops
+
+        line += f", {cpu_ops.say()}"
+    return line
 
 
 def chips_seen(environ: Mapping[str, str] = os.environ, devices: Path = Path("/dev")) -> dict[str, str]:

@@ -89,11 +89,10 @@ launch() {
 # is_alive PID: it runs; a process that nobody waited for does not
 is_alive() { grep -qs '^State:.[^ZX]' "/proc/$1/status"; }
 
-# end_with_shell PID [LOGS]: waits until the outermost script or PID has ended; ends PID, and what msrun leaves, with the
-# script
+# end_with_shell PID [LOGS]: waits until this script, the outermost one or PID has ended; ends PID, and what msrun leaves,
+# with the scripts
 end_with_shell() {
-  while is_alive "$LAUNCH_SHELL" && is_alive "$1"; do sleep 1; done
-  if is_alive "$LAUNCH_SHELL"; then return; fi
-  kill -KILL "$1" || true
-  if [ $# = 2 ]; then python -m model_utils.launched "$2"; fi
+  while is_alive "$LAUNCH_SHELL" && is_alive $$ && is_alive "$1"; do sleep 1; done
+  if is_alive "$1"; then kill -KILL "$1"; fi
+  if [ $# = 2 ] && ! { is_alive "$LAUNCH_SHELL" && is_alive $$; }; then python -m model_utils.launched "$2"; fi
 }

@@ -13,41 +13,60 @@ source scripts/_common.sh
 cd "$project"
 started=$SECONDS
 out=output/demo
-world=$out/world_$seed
+world=$out/world4_$seed
 runs=(source_only statistics_only advnet advent dacs intrada)
-python -m tools.make_world "$world" --seed "$seed" --source_size 383,210 --target_size 512,256 \
+python -m tools.make_world "$world" --version 4 --seed "$seed" --source_size 383,210 --target_size 512,256 \
   --source_images 200 --train_images 160 --val_images 40
 # Fresh folders, so that the demo can be repeated.
 for name in start ranking "${runs[@]}"; do rm -rf "${out:?}/$name"; done
-options=(--data_path "$world" --random_seed "$seed" --device CPU)
+place=(--data_path "$world" --device CPU --threads 1)
+options=("${place[@]}" --random_seed "$seed")
 
 # newest RUN: its last complete snapshot
 newest() { python -m tools.newest_snapshot "$out/$1"; }
 
-# train NAME PROGRAM CONFIG OPTIONS...: a run from the common start
+# train NAME PROGRAM CONFIG OPTIONS...: a run from the common start, or from the run $from
 train() {
   echo "== training $1 =="
-  python "$2" --config_path "configs/$3.yaml" "${options[@]}" --restore_from "$(newest start)" \
-    --snapshot_dir "$out/$1" "${@:4}"
+  local weights
+  weights=$(newest "${from:-start}") || return 1
+  python "$2" --config_path "configs/$3.yaml" "${options[@]}" --restore_from "$weights" --snapshot_dir "$out/$1" "${@:4}" \
+    >"$out/$1.txt" 2>&1 || { tail -n 5 "$out/$1.txt" >&2; return 1; }
 }
-echo "== training the common start: 800 iterations on the source =="
-python train_src.py --config_path configs/demo.yaml --method supervised "${options[@]}" --num_steps 1000 \
-  --num_steps_stop 800 --save_pred_every 800 --eval_every 0 --snapshot_dir $out/start
-train source_only train_src.py demo --method supervised
-train statistics_only train_adv.py demo --method statistics_only
-train advnet train_adv.py demo
-train advent train_adv.py demo --view self_information
-train dacs train_adv.py demo_dacs
+# evaluate NAME: with its own statistics and with the target's
+evaluate() {
+  echo "== evaluating $1 =="
+  local weights
+  weights=$(newest "$1") || return 1
+  {
+    python eval_adv.py --restore_from "$weights" "${place[@]}" --result_dir "$out/$1/result" &&
+      python -m tools.reestimate_statistics --restore_from "$weights" "${place[@]}" --ranking_dir "" &&
+      python eval_adv.py --restore_from "${weights%.ckpt}_target_statistics.ckpt" "${place[@]}" \
+        --result_dir "$out/$1/result_target_statistics" --max_pictures 0
+  } >"$out/$1_result.txt" 2>&1 || { tail -n 5 "$out/$1_result.txt" >&2; return 1; }
+}
+# both 'COMMAND' 'COMMAND': side by side; two small runs of a thread each are quicker than one of two threads
+both() {
+  local first second failed=0
+  eval "$1" & first=$!
+  eval "$2" & second=$!
+  wait "$first" || failed=1
+  wait "$second" || failed=1
+  return $failed
+}
+trap 'kill 0' INT # what runs in the background does not hear Ctrl-C
+echo "== training the common start: 1000 iterations on the source =="
+python train_src.py --config_path configs/demo.yaml --method supervised --data_path "$world" --random_seed "$seed" \
+  --device CPU --threads 2 --num_steps 1400 --num_steps_stop 1000 --save_pred_every 1000 --eval_every 0 --learning_rate 1e-2 --snapshot_dir $out/start
+both "train advnet train_adv.py demo" "train advent train_adv.py demo --view self_information"
+both "train dacs train_adv.py demo_dacs" \
+  "train source_only train_src.py demo --method supervised && train statistics_only train_adv.py demo --method statistics_only"
 echo "== ranking the target's training images =="
 python eval_adv.py --eval_mode rank --restore_from "$(newest advent)" "${options[@]}" --result_dir $out/ranking
-train intrada train_adv.py demo_intrada
+both "from=advent train intrada train_adv.py demo_intrada" "evaluate source_only && evaluate statistics_only"
+both "evaluate advnet && evaluate advent" "evaluate dacs && evaluate intrada"
 pages=()
 for name in "${runs[@]}"; do
-  weights=$(newest "$name")
-  python eval_adv.py --restore_from "$weights" --data_path "$world" --device CPU --result_dir $out/$name/result
-  python -m tools.reestimate_statistics --restore_from "$weights" --data_path "$world" --device CPU --ranking_dir ""
-  python eval_adv.py --restore_from "${weights%.ckpt}_target_statistics.ckpt" --data_path "$world" --device CPU \
-    --result_dir $out/$name/result_target_statistics --max_pictures 0
   pages+=("$name=$out/$name" "${name}_target_statistics=$out/$name/result_target_statistics")
 done
 python -m tools.report "${pages[@]}" --output $out --title "Demo: what adapts, and by how much over its control" \

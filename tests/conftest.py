@@ -34,6 +34,7 @@ SLOW = (
     "test_check_and_predict",
     "test_dacs",
     "test_device_check",
+    "test_drills",
     "test_extending",
     "test_full_disk",
     "test_golden_icnet",
@@ -50,6 +51,16 @@ SLOW = (
     "test_run_lock",
     "test_statistics",
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--drills", type=int, default=1, help="kills and full disks of every kind (default 1)")
+
+
+@pytest.fixture
+def drills(request: pytest.FixtureRequest) -> int:
+    """How often programs are killed, or find their disk full."""
+    return request.config.getoption("--drills", 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

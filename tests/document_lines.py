@@ -1,4 +1,17 @@
-"""The scripts of the requirement documents, and what each of their lines must run."""
+"""The scripts of the requirement documents, what each line must run, and how to have that shown or in small."""
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from model_utils.config import Config, load_config
+from tests.helpers import EAGER, ROOT
+
+SMALL = "--depths 1,1,1,1 --width 4 --input_size 64,32 --input_size_target 64,32 --output_size 96,48".split()
+SMALL += "--device CPU --log_every 1 --num_workers 1 --eval_every 0 --amp_level O0 --batch_size 1".split()
 
 ADVENT, ICNETS, POINTRENDS = "documents/IntraDA", "documents/ICNet", "documents/PointRend"
 STAGE_TWO = {"method": "min_entropy", "aspp_branches": 4, "loss_scale": "128", "amp_level": "O2"}
@@ -42,3 +55,26 @@ SCRIPTS = [
     (POINTRENDS, f"bash test/train_finetune_1p.sh {OPTIONS}",
      (1, "train_src.py", {**POINTREND, "batch_size": 16, "learning_rate": 0.005}), (1, "eval_adv.py", {})),
 ]  # fmt: skip
+
+
+def plan(where: str, line: str, home: Path, *options: object) -> Iterator[tuple[int, list[str]]]:
+    """(devices, program and its words) of every run that a script's line starts."""
+    environment = {**os.environ, "SHOW_ONLY": "1", "ADVENT": f"{home}/ADVENT", "RANKING": f"{home}/ranking"}
+    words = [*shlex.split(line.format(home=home)), *map(str, options)]
+    done = subprocess.run(words, cwd=ROOT / where, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for shown in done.stdout.splitlines():
+        if re.match(r"\d+ \w+\.py ", shown):
+            devices, *rest = shlex.split(shown)
+            yield int(devices), rest
+
+
+def configured(words: list[str]) -> Config:
+    return load_config(words[1:], beside="restore_from" if words[0] == "eval_adv.py" else None)
+
+
+def in_small(words: list[str], *options: object) -> list[str]:
+    """The program's words with the sizes of a tiny network in place of theirs."""
+    pairs = dict(zip(words[1::2], words[2::2], strict=True))
+    small = dict(zip(SMALL[::2], SMALL[1::2], strict=True)) | dict(zip(options[::2], options[1::2], strict=True))
+    return [words[0], *(str(word) for pair in (pairs | small).items() for word in pair), *EAGER]

@@ -102,6 +102,7 @@ def test_what_cannot_be_had_is_refused():
     words = "--method supervised --network icnet"
     refuse(f"{words} --masked_block 8", "masked_block: icnet does not learn from masked images; leave it 0", icnet)
     refuse(f"{words} --feature_distance 1", "feature_distance: icnet gives no features; leave it 0", icnet)
+    refuse(f"{words} --source_mean all", "source_mean: icnet takes the mean over valid pixels; leave it valid", icnet)
     refuse("--method dacs --feature_distance 1", "feature_distance: the classes have no things", classes=("road",) * 4)
     words = "--method min_entropy --masked_block 8 --pseudo_border 12,20"
     refuse(words, "pseudo_border: 12,20 leaves nothing of images of 32 rows; give less")
@@ -114,6 +115,7 @@ def test_the_programs_refuse_too(world, tmp_path):
     for more, text in (
         (["--feature_distance", 1], "feature_distance: keeps to the weights that a training starts from"),
         (["--rare_class_sampling", 1, "--rare_class_min_pixels", 9999], "no label has more than 9999 pixels of"),
+        (["--optimizer", "adamw", "--parameter_groups", "published"], "use nominal with optimizer adamw"),
         (["--masked_block", 100], "masked_block: 100 is too large for images of 48x32"),
     ):
         assert text in call(*words, *more, code=2)

@@ -4,7 +4,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src.backend import convolution
+from src.backend import convolution, cpu_ops
 from src.backend.convolution import Conv2d, MaxPool, convolve_upsampled, use_operators
 from src.models.layers import resize_to
 from tests.helpers import EITHER
@@ -14,6 +14,8 @@ from tests.helpers import EITHER
 @pytest.mark.parametrize(
     ("channels", "options", "way"),
     [
+        ((6, 8), {"kernel": 3, "dilation": 2}, "custom"),
+        ((6, 8), {"kernel": 4, "stride": 2, "padding": 1, "has_bias": True}, "custom"),
         ((6, 8), {"kernel": 3, "dilation": 2}, "columns"),
         ((6, 8), {"kernel": 3, "stride": 2}, "columns"),
         ((6, 8), {"kernel": 4, "stride": 2, "padding": 1, "has_bias": True}, "columns"),
@@ -26,11 +28,14 @@ from tests.helpers import EITHER
     ],
 )
 def test_result_and_gradients_are_the_operators(monkeypatch, compiled, channels, options, way):
+    if way == "custom" and not cpu_ops.has_operators():
+        pytest.skip(cpu_ops.say())
+    monkeypatch.setenv("CPU_OPERATORS", "auto" if way == "custom" else "off")
     if way == "parts":
         monkeypatch.setattr(convolution, "LARGEST", 1e4)
     layer = Conv2d(*channels, **options).set_train()
     assert layer.is_operator == (way == "operator")
-    assert layer.is_operator or layer.by_taps == (way == "taps")
+    assert layer.is_operator or (layer.by_taps, layer.is_custom) == (way == "taps", way == "custom")
     rng = np.random.default_rng(0)
     for parameter in layer.get_parameters():
         parameter.set_data(ms.Tensor(rng.normal(size=parameter.shape), ms.float32))

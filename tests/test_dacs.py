@@ -39,6 +39,9 @@ def test_wrong_sizes_are_refused():
     config = load_config(["--method", "dacs", "--random_crop", "512,600"])
     with pytest.raises(UserError, match="random_crop: 512,600 is larger than the input size 1024,512"):
         crop_of(config, DeepLabMulti.PIXELS, config.input_size_target)
+    config = load_config(["--crop_max_share", "0.75"])
+    with pytest.raises(UserError, match="crop_max_share: is about crops; give --random_crop too"):
+        crop_of(config, DeepLabMulti.PIXELS, config.input_size)
 
 
 @pytest.mark.parametrize("words", [("--random_crop", "600,32"), ("--data_dir", "nowhere"), ()])

@@ -16,7 +16,8 @@ from src.dataset.loader import EvalDataset, Loader, SampleOrder, create_stream, 
 from src.dataset.samples import read_list
 from src.dataset.transforms import load_label, read_bgr
 from src.models import DeepLabMulti
-from src.street_world.world import SOURCE, TARGET, render, write_world
+from src.street_world.style import SOURCE, TARGET
+from src.street_world.world import render, write_world
 from tests.helpers import call
 
 SOURCE_SIZE, TARGET_SIZE = (52, 95), (48, 96)

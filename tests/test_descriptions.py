@@ -68,6 +68,19 @@ LAYOUTS = {
         LABEL_ID[THIRTEEN].tolist(),
         THIRTEEN,
     ),
+    "gta5_camvid": (
+        "images/00001.png",
+        "labels/00001.png",
+        [23, 11, 12, 17, 7, 8, 21, 22, 19, 20, 13, 26, 27, 28, 31, 24, 25, 32, 33],
+        [10, 2, 2, 5, 0, 1, 8, 8, 7, 7, 4, 13, 13, 13, 13, 11, 18, 18, 18],
+    ),
+    # sky, building, pole, road, sidewalk, vegetation, sign, fence, car, person, bicycle
+    "camvid": (
+        "val/0016E5_07959.png",
+        "valannot/0016E5_07959.png",
+        list(range(11)),
+        [10, 2, 5, 0, 1, 8, 7, 4, 13, 11, 18],
+    ),
 }
 
 

@@ -3,14 +3,10 @@
 docs/documents.md lists the same lines. ``{home}`` is a folder with data and weights where a document names them.
 """
 
-import os
 import re
 import runpy
-import shlex
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,17 +17,14 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 import train_src
-from model_utils.config import Config, load_config
+from model_utils.config import load_config
 from model_utils.device_adapter import Device
 from model_utils.errors import UserError
 from src.dataset.domains import Data
 from src.models import DeepLabMulti, PointRend
-from tests.document_lines import ADVENT, ICNETS, OPTIONS, POINTRENDS, SCRIPTS
+from tests.document_lines import ADVENT, ICNETS, OPTIONS, POINTRENDS, SCRIPTS, SMALL, configured, in_small, plan
 from tests.helpers import EAGER, ROOT, call, losses
 from tests.test_checkpoint import original_state, write_zip
-
-SMALL = "--depths 1,1,1,1 --width 4 --input_size 64,32 --input_size_target 64,32 --output_size 96,48".split()
-SMALL += "--device CPU --log_every 1 --num_workers 1 --eval_every 0 --amp_level O0 --batch_size 1".split()
 
 
 @pytest.fixture(scope="module")
@@ -56,22 +49,6 @@ def home(world, tmp_path_factory) -> Path:
     return home
 
 
-def plan(where: str, line: str, home: Path, *options: object) -> Iterator[tuple[int, list[str]]]:
-    """(devices, program and its words) of every run that a script's line starts."""
-    environment = {**os.environ, "SHOW_ONLY": "1", "ADVENT": f"{home}/ADVENT", "RANKING": f"{home}/ranking"}
-    words = [*shlex.split(line.format(home=home)), *map(str, options)]
-    done = subprocess.run(words, cwd=ROOT / where, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    for shown in done.stdout.splitlines():
-        if re.match(r"\d+ \w+\.py ", shown):
-            devices, *rest = shlex.split(shown)
-            yield int(devices), rest
-
-
-def configured(words: list[str]) -> Config:
-    return load_config(words[1:], beside="restore_from" if words[0] == "eval_adv.py" else None)
-
-
 @pytest.mark.parametrize(("where", "line", "runs"), [(w, li, r) for w, li, *r in SCRIPTS], ids=[s[1] for s in SCRIPTS])
 def test_a_script_of_the_documents_runs_what_they_say(home, where, line, runs):
     found = list(plan(where, line, home))
@@ -84,13 +61,7 @@ def test_a_script_of_the_documents_runs_what_they_say(home, where, line, runs):
             assert len(data.evaluated) == 2 and data.target.root.is_dir()
 
 
-def in_small(words: list[str], *options: object) -> list[str]:
-    """The program's words with the sizes of a tiny network in place of theirs."""
-    pairs = dict(zip(words[1::2], words[2::2], strict=True))
-    small = dict(zip(SMALL[::2], SMALL[1::2], strict=True)) | dict(zip(options[::2], options[1::2], strict=True))
-    return [words[0], *(str(word) for pair in (pairs | small).items() for word in pair), *EAGER]
-
-
+@pytest.mark.slow
 def test_intrada_ranks_then_trains_in_small(home, tmp_path):
     """A ranking of the original's kind, without ranking.json, does as well."""
     ((_, words),) = plan(f"{ADVENT}/entropy_rank", "bash gen_color_mask_npu.sh", home)
@@ -112,6 +83,35 @@ def test_a_ranking_made_elsewhere_is_not_mixed_with_another(home, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["easy_split.txt"]
 
 
+def test_the_whole_of_intrada_takes_the_ranking_that_is_there(home, tmp_path, monkeypatch):
+    (tmp_path / "easy_split.txt").touch()
+    monkeypatch.setenv("RANKING", str(tmp_path))
+    words = [
+        "scripts/run_intrada.sh",
+        8,
+        home / "ADVENT/data",
+        home / "ADVENT/pretrained_models/gta2cityscapes_advent.pth",
+    ]
+    printed = call("bash", *words, env={"SHOW_ONLY": 1})
+    assert f"using the ranking in {tmp_path} as it is" in printed and "eval_adv.py" not in printed
+    assert f"--ranking_dir {tmp_path}" in printed
+
+
+@pytest.mark.parametrize(
+    "spelling", ["cityscapes/leftimg8bit", "CityScapes/leftImg8bit", "data/leftimg8bit", "leftImg8bit"]
+)
+def test_data_lies_in_any_spelling_at_or_below_its_path(world, tmp_path, spelling):
+    place = (tmp_path / spelling).parent
+    place.mkdir(parents=True, exist_ok=True)
+    (tmp_path / spelling).symlink_to(world / "Cityscapes/leftImg8bit")
+    (place / "gtfine").symlink_to(world / "Cityscapes/gtFine")
+    above = tmp_path / "data" if spelling.startswith("data") else tmp_path
+    for folder in {above, place}:
+        data = Data(load_config(["--data_path", str(folder), "--data_dir", str(world / "GTA5")]))
+        assert len(data.evaluated) == 2 and all(sample.label.is_file() for sample in data.evaluated)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("where", [ICNETS, POINTRENDS])
 def test_a_training_script_trains_in_small(home, tmp_path, where):
     small = ["--num_steps", 1, "--num_steps_stop", 1, "--save_pred_every", 1, "--snapshot_dir", tmp_path / "run"]
@@ -131,6 +131,7 @@ def test_a_training_script_trains_in_small(home, tmp_path, where):
     assert len(losses(tmp_path / "run")) == 2
 
 
+@pytest.mark.slow
 def test_pointrend_is_tuned_to_another_number_of_classes(home, tmp_path):
     network = PointRend(5, depths=(1, 1, 1, 1), width=4)
     save_file({k: v for k, v in original_state(network, 2).items() if v.ndim}, tmp_path / "x.safetensors")
@@ -145,6 +146,7 @@ MAIN = """python train_adv.py --snapshot_dir {run} --data_dir {home}/data/GTA5 -
  --restore_from {init} ----config_path {run}.yaml"""
 
 
+@pytest.mark.slow
 def test_advnets_main_command_and_its_continuation(home, tmp_path):
     """The configuration spells its keys as the document does."""
     keys = {"lambda-seg": 0.1, "lambda-adv-target1": 2e-4, "lambda-adv-target2": 1e-3, "batch-size": 1, "device": "cpu"}
@@ -181,9 +183,9 @@ def score_lines(printed: str) -> list[str]:
 
 def test_compute_iou_prints_the_documents_table(home, tmp_path):
     labels = sorted((home / "data/Cityscapes/data/gtFine/val").rglob("*_labelIds.png"))
-    for path in labels:  # road, and the sky that the lower half is
+    for path in labels:  # two classes
         name = path.name.replace("gtFine_labelIds", "leftImg8bit")
-        Image.fromarray(np.repeat(np.array([[0], [10]], np.uint8), 24, 0).repeat(96, 1)).save(tmp_path / name)
+        Image.fromarray(np.repeat(np.array([[0], [1]], np.uint8), 24, 0).repeat(96, 1)).save(tmp_path / name)
     line = ["compute_iou.py", home / "data/Cityscapes/data/gtfine/VAL", tmp_path]
     printed = call(*line)
     assert printed.splitlines()[0] == "Num classes 19" and len(score_lines(printed)) == 21
@@ -195,10 +197,14 @@ def test_compute_iou_prints_the_documents_table(home, tmp_path):
     names = [f"{path.parent.name}/{path.name}" for path in labels]
     (tmp_path / "label.txt").write_text("\n".join(names), encoding="utf-8")
     (tmp_path / "val.txt").write_text("\n".join(names).replace("gtFine_labelIds", "leftImg8bit"), encoding="utf-8")
+    assert "holds 10, but the classes are 0 to 1 and 255" in call(*line, "--devkit_dir", tmp_path, code=2)
+    for path in tmp_path.glob("*_leftImg8bit.png"):
+        Image.fromarray(np.minimum(np.asarray(Image.open(path)), 1)).save(path)
     printed = call(*line, "--devkit_dir", tmp_path)
     assert score_lines(printed)[0] == "Num classes 2" and score_lines(printed)[2].startswith("===>sky:\t")
 
 
+@pytest.mark.slow
 def test_intradas_inference_from_pixels_to_the_score(home, tmp_path):
     """Four branches, two outputs of which the second counts, any batch, opset 11."""
     words = ["intrada_preprocess.py", home / "datasets/cityscapes", tmp_path / "bins", "--size", "64,32"]

@@ -13,11 +13,13 @@ import onnx
 import onnxruntime
 import pytest
 from mindspore import Tensor, nn, ops
+from safetensors.numpy import load_file, save_file
 
 import export
 from model_utils.config import load_config
 from model_utils.errors import UserError
 from src.backend import device
+from src.checkpoint import save_weights
 from src.export.deploy import DeployNet, differences, export_mindir
 from src.export.onnx.convert import convert_mindir
 from src.models import DeepLabMulti
@@ -156,6 +158,30 @@ def test_impossible_wishes_are_one_sentence(checkpoint, options, message):
     assert message in str(error.value)
 
 
+def test_a_file_with_one_head_is_exported_alone(checkpoint, tmp_path):
+    """It has no aux output; a random one must not be written beside the main one."""
+    weights = load_file(convert_to_safetensors(checkpoint, tmp_path / "all.safetensors"))
+    single = {name: value for name, value in weights.items() if not name.startswith("layer5")}
+    save_file(single, tmp_path / "one.safetensors")
+    options = ["--restore_from", str(tmp_path / "one.safetensors"), *TINY, "--file_format", "ONNX", "--verify", "false"]
+    with pytest.raises(UserError, match="--head main"):
+        export.main(options)
+    export.main([*options, "--head", "main", "--opset", "11"])
+    model = onnx.load(tmp_path / "one.onnx")
+    assert model.opset_import[0].version == 11 and len(model.graph.output) == 1
+    image = np.random.default_rng(3).normal(0, 60, (1, 3, 48, 64)).astype(np.float32)
+    expected = logits(checkpoint, image)[1]
+    found = run_onnx(tmp_path / "one.onnx", image)[0]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def convert_to_safetensors(checkpoint: Path, target: Path) -> Path:
+    network = DeepLabMulti(depths=(1, 1, 1, 1), width=8)
+    ms.load_param_into_net(network, ms.load_checkpoint(str(checkpoint)))
+    save_weights(target, network)
+    return target
+
+
 @pytest.mark.parametrize(
     "options", [["--batch_size", "65"], ["--batch_size", "0"], ["--size", "64"], ["--verify", "x"]]
 )
@@ -229,6 +255,27 @@ def test_every_operator_equals_mindspore(tmp_path, dynamic):
     results = zip(network(Tensor(given)), run_onnx(tmp_path / "net.onnx", given), strict=True)
     for number, (expected, found) in enumerate(results):
         np.testing.assert_allclose(found, expected.asnumpy(), atol=3e-5, err_msg=f"output {number}")
+    with pytest.raises(UserError, match=r"opset: this network needs 16, for its point sampling"):
+        convert_mindir(tmp_path / "net.mindir", tmp_path / "old.onnx", opset=11)
+    assert not (tmp_path / "old.onnx").exists()
+
+
+class WithAxes(nn.Cell):
+    """Operators whose axes were attributes before opset 13."""
+
+    def construct(self, image):
+        rows = ops.stack([image[:, 0], image[:, 2]], -1)
+        return rows.sum(1), ops.interpolate(image, size=(5, 7), mode="bilinear").expand_dims(1).squeeze(1), image[0, 1]
+
+
+def test_older_opsets_compute_the_same(tmp_path):
+    image = np.random.default_rng(6).normal(size=(2, 4, 9, 12)).astype(np.float32)
+    ms.export(WithAxes(), Tensor(image), file_name=str(tmp_path / "net"), file_format="MINDIR")
+    for opset in (11, 13):
+        convert_mindir(tmp_path / "net.mindir", tmp_path / "net.onnx", opset=opset)
+        assert onnx.load(tmp_path / "net.onnx").opset_import[0].version == opset
+        for expected, found in zip(WithAxes()(Tensor(image)), run_onnx(tmp_path / "net.onnx", image), strict=True):
+            np.testing.assert_allclose(found, expected.asnumpy(), atol=3e-5)
 
 
 def test_an_unknown_operator_is_named(tmp_path):

@@ -1,9 +1,8 @@
 """Runs whose parts die, that are asked to stop, or that are killed at any moment and started again.
 
-``KILLS=20 python -m pytest tests/test_faults.py -k killed`` kills more often than every day.
+``python -m pytest tests/test_faults.py tests/test_drills.py --drills 20`` kills more often than every day.
 """
 
-import os
 import platform
 import random
 import signal
@@ -66,12 +65,12 @@ def _of(run: Path) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize(("processes", "mode"), [(1, "graph"), (2, "eager")])
-def test_killed_at_random_moments_and_resumed_equals_uninterrupted(world, tmp_path, processes, mode):
+def test_killed_at_random_moments_and_resumed_equals_uninterrupted(world, tmp_path, drills, processes, mode):
     """SIGKILL to every process of the run at any moment after its first lines, also while a snapshot is written.
 
     One process trains the baseline, whose graph is compiled in half the time, and two AdvNet.
     """
-    kills = int(os.environ.get("KILLS", 1))
+    kills = drills
     steps = (90 if mode == "graph" else 12) * kills  # so many take longer than the moment of a kill can be late
 
     def command(run: Path) -> list[str]:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model_utils.config import load_config
 from model_utils.errors import UserError
 from src.dataset import image_files
+from src.dataset.domains import Data
 from src.dataset.label_files import COLOR_VALUES, FIRST_VALUES, ID_VALUES, WIDE_VALUES
 from src.dataset.loader import EvalDataset, create_stream, image_loader
 from src.dataset.samples import Sample
@@ -58,7 +60,7 @@ def test_training_names_such_a_file_or_skips_it(tmp_path):
 
 def test_the_limit_on_pixels_can_be_set(monkeypatch, tmp_path):
     monkeypatch.setattr(image_files, "LARGEST_PIXELS", 0)
-    image_files.set_largest_pixels(40 * 64)
+    Data(load_config(["--largest_pixels", str(40 * 64)]))
     for name in ("a.png", "a.jpg", "a.webp", "a.bmp", "a.tif"):
         Image.fromarray(picture()).save(tmp_path / name)
         assert read_bgr(tmp_path / name).shape == (40, 64, 3)

@@ -144,7 +144,7 @@ def test_skip_broken_files_everywhere(world, tmp_path):
     assert "left out: 1 of 2 images cannot be read, e.g. image " in printed
     assert len(json.loads((tmp_path / "out/result.json").read_text())["left_out"]) == 1
     printed = call("eval_adv.py", *words, *skip, "--eval_mode", "rank", "--result_dir", tmp_path / "rank")
-    assert "left out: 1 images cannot be read" in printed and "easy and" in printed
+    assert "left out: 1 of 6 images cannot be read" in printed and "easy and" in printed
     printed = call("predict.py", cities / "val", *words, *skip, "--result_dir", tmp_path / "predicted")
     assert "left out: 1 of 2 files cannot be read: image " in printed and "1 images; written" in printed
     listed = tmp_path / "list.txt"

@@ -35,6 +35,13 @@ def test_a_second_run_is_refused_and_a_dead_holder_lets_the_next_in(tmp_path):
             pass
 
 
+def test_a_run_is_refused_before_its_network_is_built(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("src.training.run.build_run", None)
+    words = ["--data_path", world, "--snapshot_dir", tmp_path, *TINY]
+    with only_run_in(tmp_path):
+        assert "is training into" in call("train_src.py", *words, code=2)
+
+
 def test_a_finished_run_started_again_says_so(world, tmp_path):
     words = ["--data_path", world, "--snapshot_dir", tmp_path, *TINY, *EAGER, "--num_steps_stop", 1, "--eval_every", 0]
     call("train_src.py", *words)

@@ -1,4 +1,4 @@
-"""The generated street world: same scenes at every size, two looks, real layouts on disk."""
+"""The generated street worlds: same scenes at every size, two looks, real layouts on disk."""
 
 import json
 import subprocess
@@ -10,9 +10,12 @@ from PIL import Image
 
 from model_utils.errors import UserError
 from src.dataset.labels import CLASS_NAMES, TRAIN_ID
-from src.street_world.world import MANIFEST, SOURCE, TARGET, render, write_world
+from src.street_world.style import SOURCE, TARGET, WEATHERED, WORLDS
+from src.street_world.world import MANIFEST, render, write_world
 from tools.make_world import main
 
+# Red, green, blue and label id of the first source and the first target scene of world 3.
+MEANS = (100.53, 107.14, 100.83, 14.3), (107.55, 118.63, 113.41, 12.13)
 TINY = {"source_size": (36, 64), "target_size": (32, 64), "source_images": 3, "train_images": 4, "val_images": 4}
 
 
@@ -25,8 +28,8 @@ def shares(style, count: int = 25) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def both() -> tuple[np.ndarray, np.ndarray]:
-    return shares(SOURCE), shares(TARGET)
+def found() -> dict[int, np.ndarray]:
+    return {style: shares(style) for style in (SOURCE, TARGET, WEATHERED)}
 
 
 @pytest.fixture(scope="module")
@@ -41,17 +44,22 @@ def files_of(root) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_class_frequencies_are_a_streets_in_both_domains(both):
-    likely = {"road": (0.25, 0.42), "building": (0.1, 0.3), "vegetation": (0.08, 0.22), "sky": (0.03, 0.14)}
-    for found in both:
+def test_class_frequencies_are_a_streets_in_every_domain(found):
+    likely = {"road": (0.25, 0.42), "building": (0.1, 0.33), "vegetation": (0.08, 0.22), "sky": (0.03, 0.14)}
+    for share in found.values():
         for name, (low, high) in likely.items():
-            assert low < found[CLASS_NAMES.index(name)] < high, name
-        assert (found[:19] > 3e-4).all()  # none is missing
-        assert 0.01 < found[255] < 0.12  # own car, parking lanes, bins
+            assert low < share[CLASS_NAMES.index(name)] < high, name
+        assert (share[:19] > 3e-4).all()  # none is missing
+        assert 0.01 < share[255] < 0.12  # own car, parking lanes, bins
 
 
-def test_layouts_of_the_domains_are_alike(both):
-    assert np.abs(both[0] - both[1])[:19].max() < 0.08
+@pytest.mark.slow
+def test_layouts_are_alike_in_world_3_and_differ_in_world_4(found):
+    def distance(version):
+        source, target = (found[style][:19] for style in WORLDS[version])
+        return np.abs(source - target).sum() / 2
+
+    assert distance(3) < 0.09 < distance(4) < 0.25  # share of the pixels that would have to change their class
 
 
 def test_looks_of_the_domains_differ():
@@ -63,7 +71,23 @@ def test_looks_of_the_domains_differ():
     assert contrast > 1.3 * contrast_target and color > 2 * color_target
 
 
-@pytest.mark.parametrize("style", [SOURCE, TARGET])
+def test_world_3_is_as_it_was():
+    """Runs of earlier versions refer to its scenes; the means are those of its first pictures."""
+    for style, means in ((SOURCE, MEANS[0]), (TARGET, MEANS[1])):
+        image, label = render(0, 0, (96, 192), style)
+        np.testing.assert_allclose([*image.mean((0, 1)), label.mean()], means, atol=0.05)
+
+
+def test_every_weather_is_there_and_each_looks_different():
+    """The target of world 4: one image's mean and spread are not another's, which no common statistics can make up."""
+    images = [render(0, i, (72, 144), WEATHERED)[0].astype(float) for i in range(4)]
+    looks = np.array([(*image.mean((0, 1)), image.std()) for image in images])
+    gaps = np.abs(looks[:, None] - looks[None]).max(2)
+    assert (gaps + 1000 * np.eye(4)).min() > 8
+    assert WEATHERED.on_day(np.random.default_rng(0), 2).dusk and TARGET.on_day(None, 2) is TARGET
+
+
+@pytest.mark.parametrize("style", [SOURCE, TARGET, WEATHERED])
 def test_a_scene_is_the_same_at_every_size(style):
     for number in range(3):
         small, large = (render(2, number, size, style)[1] for size in ((100, 200), (400, 800)))
@@ -72,7 +96,7 @@ def test_a_scene_is_the_same_at_every_size(style):
 
 def test_any_size_is_drawn():
     for size in ((1, 1), (7, 300), (200, 40), (105, 191)):
-        image, label = render(0, 0, size, TARGET)
+        image, label = render(0, 0, size, WEATHERED)
         assert image.shape == (*size, 3) and label.shape == size and image.dtype == label.dtype == np.uint8
 
 
@@ -121,6 +145,10 @@ def test_command_line(tmp_path):
     options = "--seed 1 --source_size 64,36 --target_size 64,32 --source_images 1 --train_images 1 --val_images 1"
     main([str(tmp_path), *options.split(), "--workers", "1"])
     assert json.loads((tmp_path / MANIFEST).read_text())["source_size"] == [36, 64]
+    main([str(tmp_path / "fourth"), *options.split(), "--workers", "1", "--version", "4"])
+    assert json.loads((tmp_path / "fourth" / MANIFEST).read_text())["version"] == 4
+    target = "Cityscapes/leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png"
+    assert (tmp_path / target).read_bytes() != (tmp_path / "fourth" / target).read_bytes()
     for wrong in ("64", "64x36", "0,36"):
         command = [sys.executable, "-m", "tools.make_world", str(tmp_path / "other"), "--source_size", wrong]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -18,8 +18,9 @@ TINY = "--depths 1,1,1,1 --width 4 --device CPU --num_workers 1 --num_steps_stop
 # Rates with which no input of a ReLU is so near 0 in three steps that rounding decides about its sign.
 CASES = {
     "adversarial": "--input_size 64,40 --input_size_target 64,32 --sync_bn true --learning_rate 1e-2",
-    "dacs": "--config_path configs/dacs.yaml --input_size 64,40 --input_size_target 64,40 "
-    "--random_crop 64,32 --random_flip --sync_bn true --mode eager --learning_rate 1e-2 --pseudo_threshold 0.06",
+    "mic": "--config_path configs/dacs.yaml --input_size 64,40 --input_size_target 64,40 "
+    "--random_crop 64,32 --random_flip --sync_bn true --mode eager --learning_rate 1e-2 --pseudo_threshold 0.06 "
+    "--masked_block 8 --feature_distance 0.5 --rare_class_sampling 0.1 --rare_class_min_pixels 1",
     "icnet": "--config_path configs/icnet.yaml --amp_level O0 --base_size 128 --crop_size 64 --count_in iterations "
     "--warmup_steps 0 --num_steps 200 --sync_bn true --mode eager --learning_rate 1e-3",
     "pointrend": "--config_path configs/pointrend.yaml --amp_level O0 --input_size 64,32 --short_sides 48,64 "

@@ -109,7 +109,8 @@ def parts_of(config: Config, data: Data) -> dict[str, tuple[list[Sample], str]]:
     Raises:
         UserError: a folder or a file of a list is missing.
     """
-    source, target = (Path(text) if text else None for text in (config.data_list, config.data_list_target))
+    lists = (config.data_list, config.data_list_target, config.eval_list)
+    source, target, evaluated = map(data.list_file, lists)
     parts = {}
     if data.has_source:
         parts["source"] = _pairs(data.source.samples, config.source_set, source)
@@ -117,8 +118,7 @@ def parts_of(config: Config, data: Data) -> dict[str, tuple[list[Sample], str]]:
         options = {"with_labels": not config.two_domains}
         parts[f"target {config.set}"] = _pairs(data.target.samples, config.set, target, **options)
     if data.target.description.labels:
-        listed = Path(config.eval_list) if config.eval_list else None
-        parts[f"target {config.eval_set}"] = _pairs(data.target.samples, config.eval_set, listed)
+        parts[f"target {config.eval_set}"] = _pairs(data.target.samples, config.eval_set, evaluated)
     return parts
 
 

@@ -24,6 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=user_path, help="folder of all runs; default: the file's, or output/NAME")
     parser.add_argument("--parallel", type=int, default=1, help="seeds that run at a time (default 1)")
     parser.add_argument("--devices", default="", help="numbers of the devices for them, e.g. 0,1,2,3")
+    parser.add_argument("--page_only", action="store_true", help="write the page about what is done, and run nothing")
     options, rest = parser.parse_known_args(argv)
     if options.parallel < 1:
         raise UserError("parallel: must be 1 or more")
@@ -33,8 +34,11 @@ def main(argv: list[str] | None = None) -> None:
     experiment = load_experiment(options.file, _keys(rest))
     if options.output:
         experiment = replace(experiment, output=options.output)
-    do_runs(experiment, options.parallel, devices or None)
+    if not options.page_only:
+        do_runs(experiment, options.parallel, devices or None)
     scores = read_scores(experiment)
+    if not scores:
+        raise UserError(f"{experiment.output}: nothing is scored yet; leave --page_only out to run the experiment")
     page = write_page(experiment, scores)
     for name in experiment.evaluations:
         for kind in experiment.statistics:
@@ -53,7 +57,9 @@ def _keys(words: list[str]) -> dict[str, str]:
         word = rest.pop(0)
         key, sign, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or key not in TYPES:
-            raise UserError(f"'{word}' is no option here; give --output, --parallel, --devices or a configuration key")
+            raise UserError(
+                f"'{word}' is no option here; give --output, --parallel, --devices, --page_only or a configuration key"
+            )
         if not sign and not rest:
             raise UserError(f"--{key}: needs a value")
         keys[key] = value if sign else rest.pop(0)

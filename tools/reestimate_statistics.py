@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     print(describe(device, config.mode, exact=config.exact), flush=True)
     from src.checkpoint import restored, save_weights
     from src.dataset.domains import Data
-    from src.dataset.loader import EvalDataset
+    from src.dataset.loader import EvalDataset, tell_broken
     from src.evaluation.statistics import reestimate
     from src.training.build import build_network
 
@@ -35,8 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     count = reestimate(network, tqdm(dataset, desc="statistics", unit="image"), compiled=config.mode == "graph")
     target = with_target_statistics(Path(config.restore_from))
     save_weights(target, network)
-    if dataset.broken:
-        print(f"left out: {len(dataset.broken)} images cannot be read, e.g. {next(iter(dataset.broken.values()))}")
+    tell_broken(dataset.broken, len(dataset))
     print(f"statistics of {count} images; written: {target}")
 
 

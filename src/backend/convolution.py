@@ -5,6 +5,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.ops.operations import array_ops, nn_ops
 
+from src.backend import cpu_ops
 from src.backend.device import on_cpu
 
 LARGEST = 1e8  # bytes of columns that are made at once
@@ -13,9 +14,9 @@ LARGEST = 1e8  # bytes of columns that are made at once
 class Conv2d(nn.Conv2d):
     """Convolution that keeps the size (at stride 1) and computes in ``compute_type``; its weights stay float32.
 
-    On a CPU it is a matrix product (``ColumnProduct``, ``convolve_upsampled``): MindSpore's own operator is hundreds of
-    times slower with AVX-512, and keeps more memory in training. Everywhere else, and after ``use_operators``, it is
-    that operator.
+    On a CPU it is ``cpu_ops.CustomConvolution`` where that can be had, else a matrix product (``ColumnProduct``); with
+    few outputs it is ``convolve_upsampled``. MindSpore's own operator is hundreds of times slower with AVX-512, and
+    keeps more memory in training. Everywhere else, and after ``use_operators``, it is that operator.
     """
 
     def __init__(
@@ -38,6 +39,10 @@ class Conv2d(nn.Conv2d):
             # Nine maps per output are fewer numbers than nine per input.
             self.by_taps = kernel == 3 and stride == 1 and 9 * out_channels < in_channels
             self.by_columns = ColumnProduct(out_channels, kernel, stride, padding, dilation)
+            # A 1x1 convolution is a matrix product already, and quicker as one.
+            self.is_custom = kernel > 1 and not self.by_taps and self.group == 1 and cpu_ops.has_operators()
+            if self.is_custom:
+                self.custom = cpu_ops.CustomConvolution(kernel, stride, padding, dilation)
 
     def construct(self, x: Tensor) -> Tensor:
         y = self.convolve(x, self.weight)
@@ -50,6 +55,8 @@ class Conv2d(nn.Conv2d):
             return self.conv2d(x, weight)
         if self.by_taps:
             return ops.cast(convolve_upsampled(x, weight, x.shape[-2:], self.dilation[0]), self.compute_type)
+        if self.is_custom and self.compute_type == ms.float32:
+            return self.custom(x, weight)
         return in_parts(self.by_columns, x, weight)
 
 

@@ -74,8 +74,10 @@ class Data:
             easy = self.target.samples(config.set, ranking / EASY, with_labels=False)
             return list_pseudo_labels(ranking, easy)
         if self.has_source:
-            return self.source.samples(config.source_set, _path(config.data_list), on_missing=config.on_missing)
-        return self.target.samples(config.set, _path(config.data_list_target), on_missing=config.on_missing)
+            return self.source.samples(
+                config.source_set, self.list_file(config.data_list), on_missing=config.on_missing
+            )
+        return self.target.samples(config.set, self.list_file(config.data_list_target), on_missing=config.on_missing)
 
     @property
     def folder_of_labels(self) -> Path:
@@ -98,14 +100,19 @@ class Data:
     def unlabelled(self) -> list[Sample]:
         """The target's training images, or a ranking's hard split; their labels are not looked at."""
         config = self._config
-        names = Path(config.ranking_dir) / HARD if config.ranking_dir else _path(config.data_list_target)
+        names = Path(config.ranking_dir) / HARD if config.ranking_dir else self.list_file(config.data_list_target)
         return self.target.samples(config.set, names, with_labels=False)
 
     @cached_property
     def evaluated(self) -> list[Sample]:
         """The split that is evaluated, or the images of its list file, with their labels."""
         config = self._config
-        return self.target.samples(config.eval_set, _path(config.eval_list), on_missing=config.on_missing)
+        return self.target.samples(config.eval_set, self.list_file(config.eval_list), on_missing=config.on_missing)
+
+    def list_file(self, text: str) -> Path | None:
+        """A list file, from the working folder or, if it is not there, from ``data_path`` on."""
+        below = Path(self._config.data_path) / text
+        return None if not text else below if below.is_file() and not Path(text).is_file() else Path(text)
 
     @property
     def can_be_evaluated(self) -> bool:
@@ -158,7 +165,3 @@ def _nearest(name: str, other: Description, own: Description | None = None) -> s
     near = [found for found in free if words & set(re.findall(r"[a-z]+", found.lower()))]
     near = near or difflib.get_close_matches(name, free, 1, 0.6)
     return f" (did you mean '{near[0]}' of {other.name}?)" if near else ""
-
-
-def _path(text: str) -> Path | None:
-    return Path(text) if text else None

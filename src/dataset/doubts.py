@@ -7,6 +7,7 @@ import numpy as np
 
 from model_utils.errors import UserError
 from src.dataset.image_files import NotReadable, open_image
+from src.dataset.label_files import COLOR_VALUES
 from src.dataset.labels import CLASS_NAMES, IGNORE, UNKNOWN
 from src.dataset.pixels import Size
 from src.dataset.samples import Sample, evenly
@@ -27,6 +28,8 @@ def doubt(pixels: np.ndarray, table: np.ndarray) -> str:
         return ""
     if ignored == total:
         return "no pixel of the labels has a class: all are ignored; check classes and ignore in the description"
+    if len(table) == COLOR_VALUES:
+        return ""
     classes = set(table.tolist()) - {IGNORE, UNKNOWN}
     from_train_ids = set(table[: len(CLASS_NAMES)].tolist()) & classes
     seen = set(np.flatnonzero(pixels[:IGNORE]).tolist())

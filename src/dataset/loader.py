@@ -209,6 +209,14 @@ class EvalItem:
     label: np.ndarray | None
 
 
+def tell_broken(broken: dict[str, str], count: int) -> None:
+    """Prints how many of ``count`` images were left out, and why; nothing when none was."""
+    if broken:
+        print(
+            f"left out: {len(broken)} of {count} images cannot be read, e.g. {next(iter(broken.values()))}", flush=True
+        )
+
+
 class EvalDataset:
     """``EvalItem`` of every sample, in order.
 

@@ -15,7 +15,7 @@ from src.checkpoint.snapshot import checksum, complete_snapshots
 from src.dataset.domains import Data
 from src.dataset.doubts import doubt, refuse_other_sizes
 from src.dataset.labels import CLASS_NAMES, Classes
-from src.dataset.loader import EvalDataset
+from src.dataset.loader import EvalDataset, tell_broken
 from src.dataset.samples import Sample, refuse_same_results
 from src.evaluation.boundary import BoundaryScore
 from src.evaluation.metrics import format_table, write_scores
@@ -38,10 +38,10 @@ def score(config: Config, device: Device) -> None:
     recipe.check_evaluation(config, device)
     if device.ranks > 1 and config.boundary_width:
         raise UserError("boundary_width: needs all images in one process; use one device")
-    print(f"data: {data.target.description.name} in {data.target.root}, {config.eval_set}", flush=True)
+    _say_data(data, config.eval_set)
+    network, classes = _network(config), data.classes
     refuse_same_results(data.evaluated)
     refuse_other_sizes(data.evaluated, config.output_size)
-    network, classes = _network(config), data.classes
     dataset = eval_dataset(config, data.evaluated[device.rank :: device.ranks], network)
     folder = ResultFolder(Path(config.result_dir), classes, data.target.description.name)
     folder.show(data.evaluated, config.max_pictures)
@@ -79,8 +79,7 @@ def score(config: Config, device: Device) -> None:
 
 def _print_doubts(samples: list[Sample], result: Result, broken: dict[str, str]) -> None:
     """What was left out, and what is odd about the labels."""
-    if broken:
-        print(f"left out: {len(broken)} of {len(samples)} images cannot be read, e.g. {next(iter(broken.values()))}")
+    tell_broken(broken, len(samples))
     odd = doubt(result.pixels, samples[0].table)
     if odd:
         print(f"warning: {odd}")
@@ -121,8 +120,10 @@ def score_snapshots(config: Config, device: Device) -> None:
     root = ResultFolder(Path(config.result_dir)).root
     cache = root / "snapshots.json"
     known = read_json(cache)
-    setting = {"output_size": config.output_size, "flip": config.flip, "scales": config.scales, "set": config.eval_set}
     data, network = Data(config), build_network(config)
+    _say_data(data, config.eval_set)
+    setting = {"output_size": config.output_size, "flip": config.flip, "scales": config.scales, "set": config.eval_set}
+    setting["data"] = str(data.target.root.resolve())
     refuse_other_sizes(data.evaluated, config.output_size)
     predict, dataset = _predictor(config, network), eval_dataset(config, data.evaluated, network)
     rows = []
@@ -139,6 +140,7 @@ def score_snapshots(config: Config, device: Device) -> None:
     table = [(i, f"{m:.4f}", f"{e:.6f}") for i, m, e in rows]
     write_csv(root / "snapshots.csv", ("iteration", "miou", "entropy"), table)
     plot_snapshots(rows, root / "snapshots.png")
+    tell_broken(dataset.broken, len(dataset))
     best = max(rows, key=lambda row: row[1])
     last = rows[-config.last_snapshots :]
     print(f"best {best[1]:.2f} (at {best[0]}, chosen by the labels of {config.eval_set})")
@@ -151,6 +153,7 @@ def rank(config: Config, device: Device) -> None:
     """Ranks the target's training images by entropy into ``result_dir``; every process takes its share."""
     checkpoint, folder = Path(config.restore_from), Path(config.result_dir)
     data, network = Data(config), _network(config)
+    _say_data(data, config.set)
     classes, samples = data.classes, data.unlabelled
     refuse_same_results(samples)
     if config.normalize_rare and list(classes.names) != CLASS_NAMES:
@@ -171,14 +174,16 @@ def rank(config: Config, device: Device) -> None:
     images = tqdm(dataset, desc="ranking", unit="image")
     options = {"classes": classes, "rank": device.rank, "compiled": config.mode == "graph", "teacher": teacher}
     score_images(network, images, folder, config.input_size_target, **options)
-    if dataset.broken:
-        print(f"left out: {len(dataset.broken)} images cannot be read, e.g. {next(iter(dataset.broken.values()))}")
-    write_json(folder / f"left_out_{device.rank}.json", dataset.broken)
+    tell_broken(dataset.broken, len(dataset))
+    write_json(folder / f"left_out_{device.rank}.json", dataset.broken)  # also when empty: an older one may be there
     wait_for_all(device)
     if device.is_first:
         rule = {"lambda_easy": config.lambda_easy, "normalize_rare": config.normalize_rare}
-        broken = set().union(*(read_json(folder / f"left_out_{k}.json") for k in range(device.ranks)))
+        left_out = [folder / f"left_out_{k}.json" for k in range(device.ranks)]
+        broken = set().union(*map(read_json, left_out))
         easy, hard = finish_ranking(folder, model, [s for s in samples if s.name not in broken], **rule)
+        for path in left_out:
+            path.unlink()
         print(f"{len(easy)} easy and {len(hard)} hard images; written to {folder}")
 
 
@@ -200,6 +205,10 @@ def time_phases(config: Config, device: Device) -> None:
 
 
 MODES = {"score": score, "snapshots": score_snapshots, "rank": rank, "speed": time_phases}
+
+
+def _say_data(data: Data, split: str) -> None:
+    print(f"data: {data.target.description.name} in {data.target.root}, {split}", flush=True)
 
 
 def eval_dataset(config: Config, samples: list[Sample], network: Network) -> EvalDataset:

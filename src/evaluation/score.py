@@ -13,11 +13,11 @@ from model_utils.errors import UserError
 from src.backend.step import jit
 from src.dataset.cityscapes import IMAGE_END
 from src.dataset.folders import walk
-from src.dataset.labels import AS_IT_IS, TRAIN_ID
+from src.dataset.labels import AS_IT_IS, IGNORE, TRAIN_ID
 from src.dataset.loader import EvalItem
 from src.dataset.pixels import Size
 from src.dataset.transforms import load_label
-from src.evaluation.devkit import Devkit, train_ids_of
+from src.evaluation.devkit import Devkit
 from src.evaluation.metrics import Confusion, RunningMean
 from src.methods.losses import entropy_loss
 from src.models.layers import resize_to
@@ -183,8 +183,8 @@ def score_folder(
     predictions = defaultdict(list)
     for path in walk(prediction_folder, lambda name: name.lower().endswith(".png")):
         predictions[path.name].append(path)
-    as_it_is = train_ids_of(len(devkit.names)) if devkit else AS_IT_IS
-    confusion, missing, scored = Confusion(len(devkit.names) if devkit else 19), [], 0
+    classes = len(devkit.names) if devkit else 19
+    confusion, missing, scored = Confusion(classes), [], 0
     for number, (path, name) in enumerate(pairs):
         alike = next(
             (predictions[n] for n in (name, name + IMAGE_END, f"{name}.png", path.name) if n in predictions), []
@@ -198,7 +198,9 @@ def score_folder(
         ids = TRAIN_ID if path.name.endswith("labelIds.png") else AS_IT_IS
         label = load_label(path, table=devkit.table_of(path) if devkit else ids)
         own = devkit.table if devkit else TRAIN_ID
-        prediction = load_label(found, table=as_it_is if predictions_are == "trainId" else own)
+        prediction = load_label(found, table=AS_IT_IS if predictions_are == "trainId" else own)
+        if devkit and (outside := [int(value) for value in np.unique(prediction) if classes <= value < IGNORE]):
+            raise UserError(f"{found}: holds {outside[0]}, but the classes are 0 to {classes - 1} and {IGNORE}")
         if label.shape != prediction.shape:
             raise UserError(f"{found}: is {prediction.shape[::-1]}, but its label {path} is {label.shape[::-1]} (W, H)")
         confusion.add(label, prediction)

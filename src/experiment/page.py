@@ -16,7 +16,7 @@ from src.report.sections import class_parts, scene_parts
 HEADS = {"own": "own statistics", "target": "statistics of target images"}
 SCORED = {
     "last": "The last snapshot of every run is scored; no label of an evaluated image chose it.",
-    "best": "Of every run the snapshot is scored that was best on the validation images of its training.",
+    "best": "Of every run the snapshot is scored that was best on the validation images of its training{}.",
 }
 
 
@@ -33,7 +33,7 @@ def gains(values: dict[int, float], over: dict[int, float]) -> np.ndarray:
     """Differences seed by seed; a run that all seeds share stands against each seed of the other."""
     if len(over) == 1 or len(values) == 1:
         return np.subtract.outer(list(values.values()), list(over.values())).ravel()
-    return np.array([values[seed] - over[seed] for seed in values])
+    return np.array([values[seed] - over[seed] for seed in values if seed in over])
 
 
 def table(experiment: Experiment, scores: list[Score], name: str, statistics: str) -> tuple[list[str], list[list[str]]]:
@@ -47,9 +47,9 @@ def table(experiment: Experiment, scores: list[Score], name: str, statistics: st
         spread = number(np.std(found, ddof=1)) if len(found) > 1 else number(None)
         cells = [row, *(number(of_row.get(seed)) for seed in experiment.seeds), number(np.mean(found)), spread]
         for over in overs:
-            gained = gains(of_row, values[over])
+            gained = gains(of_row, values.get(over, {}))
             error = f" ± {np.std(gained, ddof=1):.2f}" if len(gained) > 1 else ""
-            cells.append("" if row == over else f"{np.mean(gained):+.2f}{error}")
+            cells.append("" if row == over else f"{np.mean(gained):+.2f}{error}" if len(gained) else "–")
         rows.append(cells)
     return head + [f"over {over}" for over in overs], rows
 
@@ -63,13 +63,15 @@ def write_page(experiment: Experiment, scores: list[Score]) -> Path:
         for s in scores
     ]
     write_csv(output / "results.csv", ["evaluation", "statistics", "row", "seed", "miou", *classes], lines)
-    tables = {(name, kind): [] for name in experiment.evaluations for kind in experiment.statistics}
+    tables = {(name, kind): {} for name in experiment.evaluations for kind in experiment.statistics}
     sections: list[Section] = []
     with tempfile.TemporaryDirectory() as work:
         picture = Path(work) / "picture.png"
         for name in experiment.evaluations:
             parts: list[Part] = []
             for kind in experiment.statistics:
+                if not seed_values(scores, name, kind):
+                    continue
                 values = seed_values(scores, name, kind)
                 tables[name, kind] = {row: round(float(np.mean(list(v.values()))), 2) for row, v in values.items()}
                 plot_seeds({row: list(v.values()) for row, v in values.items()}, picture)
@@ -77,9 +79,13 @@ def write_page(experiment: Experiment, scores: list[Score]) -> Path:
             sections.append((f"Evaluation: {name}", parts))
         sections.append(("Curves", _curves(experiment, picture)))
         shown = _first(experiment, scores)
-        sections.append((f"Classes, seed {experiment.seeds[0]}", class_parts(shown, Path(work))))
-        sections.append((f"Predictions, seed {experiment.seeds[0]}", scene_parts(shown, 6)))
-        note = " ".join(filter(None, [experiment.note, SCORED[experiment.score]]))
+        if shown:
+            sections.append((f"Classes, seed {experiment.seeds[0]}", class_parts(shown, Path(work))))
+            sections.append((f"Predictions, seed {experiment.seeds[0]}", scene_parts(shown, 6)))
+        chose = f", those of the evaluation {experiment.chose}" if experiment.chose else ""
+        planned = len(experiment.scores())
+        left = f"Not finished: {len(scores)} of {planned} evaluations." if len(scores) < planned else ""
+        note = " ".join(filter(None, [experiment.note, SCORED[experiment.score].format(chose), left]))
         document = page(experiment.title, note, [section for section in sections if section[1]])
     write_text(output / "report.html", document)
     summary = {name: {kind: tables[name, kind] for kind in experiment.statistics} for name in experiment.evaluations}
@@ -95,10 +101,10 @@ def _first(experiment: Experiment, scores: list[Score]) -> dict:
 
 
 def _curves(experiment: Experiment, picture: Path) -> list[Part]:
-    """mIoU on the validation images while training, every seed of every row that was evaluated meanwhile."""
+    """mIoU on the validation images while training, every seed of every reported row that was evaluated meanwhile."""
     curves: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for row in experiment.rows.values():
-        for seed in experiment.seeds[: 1 if row.once else None]:
+        for seed in experiment.seeds[: 1 if row.once else None] if row.report else []:  # a start's are other images
             path = experiment.folder(row, seed) / "validation.csv"
             found = read_curve(path) if path.is_file() else {}
             if len(found.get("iteration", ())) and "miou" in found:

@@ -61,7 +61,35 @@ class Experiment:
         """Options of the row's training, but for what other runs must give first."""
         options = row.options if row.once else {**row.options, "random_seed": str(seed)}
         options = {**options, "snapshot_dir": str(self.folder(row, seed)), "continue_train": "auto"}
-        return ["--config_path", row.config_path, *(word for pair in options.items() for word in _option(*pair))]
+        return ["--config_path", row.config_path, *(f"--{key}={value}" for key, value in options.items())]
+
+    def evaluation_arguments(self, row: Row, name: str) -> list[str]:
+        """Options of the row's configuration as the evaluation ``name`` changes it."""
+        options = {**row.options, **self.evaluations[name]}
+        return ["--config_path", row.config_path, *(f"--{key}={value}" for key, value in options.items())]
+
+    @property
+    def chose(self) -> str:
+        """Name of the evaluation whose images are those of the evaluations while training, or empty."""
+        row = next(row for row in self.rows.values() if row.report)
+        keys = ("eval_set", "eval_list", "target_dataset")
+        own = load_config(self.arguments(row, self.seeds[0]))
+        for name in self.evaluations:
+            config = load_config(self.evaluation_arguments(row, name))
+            if all(getattr(config, key) == getattr(own, key) for key in keys):
+                return name
+        return ""
+
+    def scores(self) -> list[tuple[Row, int, str, str]]:
+        """(row, seed, evaluation, statistics) of all that is scored; runs that all seeds share stand once."""
+        return [
+            (row, seed, name, statistics)
+            for row in self.rows.values()
+            if row.report
+            for seed in self.seeds[: 1 if row.once else None]
+            for name in self.evaluations
+            for statistics in self.statistics
+        ]
 
     def folder(self, row: Row, seed: int) -> Path:
         """Run folder of a row and seed."""
@@ -159,10 +187,6 @@ def _texts(keys: Any, where: str) -> dict[str, str]:
     return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in keys.items()}
 
 
-def _option(key: str, value: str) -> list[str]:
-    return [f"--{key}={value}"]
-
-
 def _check(experiment: Experiment, path: Path, lines: dict[str, int]) -> None:
     """Rows that are named must exist, and stand before those that need them; every configuration must be right."""
     rows = experiment.rows
@@ -189,8 +213,7 @@ def _check(experiment: Experiment, path: Path, lines: dict[str, int]) -> None:
         done[row.name] = row
         try:
             load_config(experiment.arguments(row, experiment.seeds[0]))
-            for keys in experiment.evaluations.values():
-                words = [word for pair in {**row.options, **keys}.items() for word in _option(*pair)]
-                load_config(["--config_path", row.config_path, *words])
+            for name in experiment.evaluations:
+                load_config(experiment.evaluation_arguments(row, name))
         except UserError as error:
             raise UserError(f"{path}: row '{row.name}': {error}") from None

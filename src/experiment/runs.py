@@ -1,5 +1,6 @@
 """Does an experiment's runs through the programs that a user calls, each in a process and folder of its own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from model_utils.config import load_config
+from model_utils.config import READER, load_config
 from model_utils.errors import UserError
 from model_utils.files import read_json, write_json, writing_to
 from model_utils.snapshot_names import TARGET_STATISTICS, is_there, list_snapshots, with_target_statistics
@@ -17,9 +18,10 @@ from src.experiment.plan import Experiment, Row
 from src.report.run_folder import Evaluation, read_run
 
 ROOT = Path(__file__).resolve().parents[2]
-RECORD = "experiment.json"  # in a run's folder: the options that it was started with
-# Options that may change between two starts of one run: they say where it runs, not what it computes.
-PLACE = ("device", "device_id", "threads", "num_workers", "log_every", "continue_train")
+RECORD = "experiment.json"  # in a run's folder: the configuration that it was started with
+# Keys that may change between two starts of one run: they say where it runs, not what it computes.
+PLACE = ("device", "device_id", "threads", "num_workers", "log_every", "memory", "data_path", "result_dir")
+ASKED = "asked.json"  # in a result's folder: the options that it was evaluated with
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ def do_runs(experiment: Experiment, parallel: int = 1, devices: list[int] | None
     Raises:
         UserError: a run failed; the other seeds' runs are done first.
     """
+    refuse_shared_images(experiment)
     free: SimpleQueue[int | None] = SimpleQueue()
     for number in devices or [None] * parallel:
         free.put(number)
@@ -69,17 +72,32 @@ def do_runs(experiment: Experiment, parallel: int = 1, devices: list[int] | None
         done.result()
 
 
+def refuse_shared_images(experiment: Experiment) -> None:
+    """What chooses and what is reported must not be the same images.
+
+    Raises:
+        UserError: two evaluations share images, or the data is not there.
+    """
+    from src.dataset.domains import Data  # imports MindSpore
+
+    row, seen = next(row for row in experiment.rows.values() if row.report), {}
+    for name in experiment.evaluations:
+        for sample in Data(load_config(experiment.evaluation_arguments(row, name))).evaluated:
+            other = seen.setdefault(sample.image.resolve(), name)
+            if other != name:
+                raise UserError(
+                    f"evaluations '{other}' and '{name}' share images, e.g. {sample.image}; take them apart"
+                )
+
+
 def read_scores(experiment: Experiment) -> list[Score]:
-    """Every evaluation of every reported row and seed; those of a run that all seeds share stand once, at the first."""
+    """What has been scored; a run that all seeds share stands once, at the first."""
     scores = []
-    for row in experiment.rows.values():
-        for seed in experiment.seeds[: 1 if row.once else None] if row.report else []:
-            for name in experiment.evaluations:
-                for statistics, end in (("own", ""), ("target", TARGET_STATISTICS)):
-                    if statistics in experiment.statistics:
-                        folder = experiment.folder(row, seed) / f"result_{name}{end}"
-                        found = read_run(row.name, folder).evaluation
-                        scores.append(Score(row.name, seed, name, statistics, found))
+    for row, seed, name, statistics in experiment.scores():
+        end = TARGET_STATISTICS if statistics == "target" else ""
+        folder = experiment.folder(row, seed) / f"result_{name}{end}"
+        if (folder / "result.json").is_file():
+            scores.append(Score(row.name, seed, name, statistics, read_run(row.name, folder).evaluation))
     return scores
 
 
@@ -112,16 +130,16 @@ class _Run:
         return arguments
 
     def _record(self, arguments: list[str]) -> None:
-        """What a folder holds must have been made by the same options."""
-        words = [word for word in arguments if not word.startswith(tuple(f"--{key}=" for key in PLACE))]
-        before = read_json(self._folder / RECORD).get("options", words)
-        if before != words:
-            changed = sorted(set(before) ^ set(words))
+        """What a folder holds must have been made by the same configuration."""
+        keys = json.loads(json.dumps(READER.dump_python(load_config(arguments))))
+        keys = {key: value for key, value in keys.items() if key not in PLACE}
+        before = read_json(self._folder / RECORD) or keys
+        if changed := [key for key in keys if before.get(key, keys[key]) != keys[key]]:
             raise UserError(
-                f"{self._folder}: was made by other options ({', '.join(changed[:4])}); "
+                f"{self._folder}: was made with other values of {', '.join(changed[:6])}; "
                 "give the experiment another 'output', or remove that folder"
             )
-        write_json(self._folder / RECORD, {"options": words})
+        write_json(self._folder / RECORD, keys)
 
     def _trained(self, arguments: list[str]) -> bool:
         found = [path for path in list_snapshots(self._folder) if is_there(path)]
@@ -134,20 +152,30 @@ class _Run:
         self._call("ranking", [str(ROOT / "eval_adv.py"), *options, *self._place])
 
     def _evaluate(self) -> None:
+        """What is not there yet, of all evaluations, in one process."""
         weights = self._weights()
+        calls, asked = [], {}
         for end in ("", TARGET_STATISTICS):
             if ("target" if end else "own") not in self._experiment.statistics:
                 continue
             used = with_target_statistics(weights) if end else weights
-            if end and not _newer(used, weights):
-                options = [f"--restore_from={weights}", "--ranking_dir="]
-                self._call("statistics", ["-m", "tools.reestimate_statistics", *options, *self._place])
+            estimated = not end or _newer(used, weights)
+            if not estimated:
+                options = [f"--restore_from={weights}", "--ranking_dir=", *self._place]
+                calls.append(("tools.reestimate_statistics", options))
             for name, keys in self._experiment.evaluations.items():
                 result = self._folder / f"result_{name}{end}"
-                if not _newer(result / "result.json", used):
-                    options = [f"--restore_from={used}", f"--result_dir={result}"]
-                    options += [f"--{key}={value}" for key, value in keys.items()]
-                    self._call(f"evaluation {name}{end}", [str(ROOT / "eval_adv.py"), *options, *self._place])
+                options = [f"--restore_from={used}", f"--result_dir={result}"]
+                options += [f"--{key}={value}" for key, value in keys.items()]
+                same = read_json(result / ASKED).get("options") == options
+                if not (estimated and same and _newer(result / "result.json", used)):
+                    (result / ASKED).unlink(missing_ok=True)
+                    calls.append(("eval_adv", [*options, *self._place]))
+                    asked[result / ASKED] = options
+        if calls:
+            self._call("evaluation", ["-m", "src.experiment.in_turn", json.dumps(calls)])
+        for path, options in asked.items():
+            write_json(path, {"options": options})
 
     def _weights(self) -> Path:
         if self._experiment.score == "last":

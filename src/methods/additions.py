@@ -42,6 +42,8 @@ class AddingEngine(Engine):
         Raises:
             UserError: the method or the network cannot have one.
         """
+        if config.source_mean != "valid" and network.OUTPUTS != HEADS:
+            raise UserError(f"source_mean: {config.network} takes the mean over valid pixels; leave it valid")
         if config.feature_distance:
             things = tuple(k for k, name in enumerate(names) if name in THING_NAMES)
             if not hasattr(network, "with_features") or not things:

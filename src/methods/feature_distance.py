@@ -38,15 +38,19 @@ class NearInitial:
         """
         initial, weight, things = self.initial, self.weight, self.things
 
-        def loss_and_distance(outputs, label: Tensor, features: Tensor):
+        def loss_and_distance(outputs, label: Tensor, features: Tensor, kept: Tensor, count: Tensor):
             results = loss(outputs[:2], label)
-            distance = weight * feature_loss(outputs[2], features, thing_cells(label, features.shape[-2:], things))
+            distance = weight * feature_loss(outputs[2], features, kept, count)
             return (results[0] + distance, *results[1:], distance)
 
         gradient = engine.gradient(network, loss_and_distance, optimizer, features=True)
 
         def of_source(image: Tensor, label: Tensor):
-            return gradient(image, label, ops.stop_gradient(initial.with_features(image)[2]))
+            features = ops.stop_gradient(initial.with_features(image)[2])
+            kept = thing_cells(label, features.shape[-2:], things)
+            # Of all processes, else an image with few things would weigh more beside one with many on another device.
+            count = ops.maximum(engine.average((kept.sum(),))[0], 1.0 / engine.ranks)
+            return gradient(image, label, features, kept, count)
 
         return of_source
 
@@ -70,10 +74,11 @@ class FeatureDistance(nn.Cell):
 _distance = FeatureDistance()
 
 
-def feature_loss(features: Tensor, others: Tensor, kept: Tensor) -> Tensor:
-    """Mean distance over the cells of ``kept`` (N, h, w), 1 or 0; 0 where there is none."""
+def feature_loss(features: Tensor, others: Tensor, kept: Tensor, count: Tensor | None = None) -> Tensor:
+    """Mean distance over the cells of ``kept`` (N, h, w), 1 or 0; 0 where there is none. ``count``: instead of their
+    number."""
     distance = _distance(features.astype(ms.float32), others.astype(ms.float32))
-    return (distance * kept).sum() / ops.maximum(kept.sum(), 1.0)
+    return (distance * kept).sum() / (ops.maximum(kept.sum(), 1.0) if count is None else count)
 
 
 def thing_cells(label: Tensor, size: tuple[int, int], things: tuple[int, ...] = THINGS) -> Tensor:

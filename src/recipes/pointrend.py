@@ -35,6 +35,8 @@ class PointRendRecipe(Recipe):
 
     def loader(self, config: Config, pixels: Pixels, data: Data) -> Loader:
         """(image, label, draws): ``draws`` are the random numbers from which the step takes its training points."""
+        if config.rare_class_sampling:
+            raise UserError("rare_class_sampling: PointRend's crops do not look for a class; leave it 0")
         if any(n % STRIDE for n in config.input_size):
             raise UserError(f"input_size: PointRend's crops must be multiples of {STRIDE}; give e.g. 1024,512")
         load = partial(

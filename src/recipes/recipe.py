@@ -23,6 +23,8 @@ from src.methods.supervised import make_step, two_head_objective
 def crop_of(config: Config, pixels: Pixels, size: Size) -> Augment | None:
     """Random crops and flips of images that are resized to ``size``, as configured; None without."""
     crop = config.random_crop if all(config.random_crop) else size
+    if config.crop_max_share < 1 and not all(config.random_crop):
+        raise UserError("crop_max_share: is about crops; give --random_crop too")
     if crop == size and not config.random_flip:
         return None
     if any(n > m for n, m in zip(crop, size, strict=True)):

@@ -37,9 +37,9 @@ class Camera:
 class Canvas:
     """Image (small ones drawn twice as large and averaged, so edges are smooth) and label ids of one scene."""
 
-    def __init__(self, size: tuple[int, int], camera: Camera, haze: Color, visibility: float, light: int):
-        """``size``: (H, W). ``light``: -1 where the light comes from the left, 1 from the right."""
-        self.size, self.camera, self.light = size, camera, light
+    def __init__(self, size: tuple[int, int], camera: Camera, haze: Color, visibility: float, light: int, dusk=False):
+        """``size``: (H, W). ``light``: -1: light from the left, 1: from the right. ``dusk``: windows are lit."""
+        self.size, self.camera, self.light, self.dusk = size, camera, light, dusk
         self._haze, self._visibility = haze, visibility
         self._scale = 2 if size[1] <= 640 else 1
         self._edges = cv2.LINE_8 if self._scale == 2 else cv2.LINE_AA

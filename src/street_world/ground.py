@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.street_world.canvas import PARKING, ROAD, SIDEWALK, TERRAIN, Canvas
+from src.street_world.town import Rgb, Town
 
 LANE = 3.2  # metres
 JUNCTION_WIDTH = 9.0  # metres
@@ -24,43 +25,50 @@ class Plan:
     marked: bool  # the room on the right is marked as a parking lane
     leaf: tuple[float, float, float]
     light: int  # -1: light from the left
+    town: Town
 
 
-def make_plan(rng, light: int) -> Plan:
+def make_plan(rng, light: int, town: Town) -> Plan:
     """Draws the street itself. The camera drives in the lane right of the centre line."""
-    oncoming, own = rng.choice((1, 2), p=[0.6, 0.4]), rng.choice((1, 2), p=[0.7, 0.3])
-    parked, marked = (bool(rng.random() < 0.4), bool(rng.random() < 0.5)), bool(rng.random() < 0.5)
+    oncoming, own = (rng.choice((1, 2), p=[one, 1 - one]) for one in (town.oncoming, town.own))
+    parked = bool(rng.random() < town.parked[0]), bool(rng.random() < town.parked[1])
+    marked = bool(rng.random() < 0.5)
     left = -LANE * (oncoming + 0.5) - (2.2 if parked[0] else rng.uniform(0.0, 0.6))
     right = LANE * (own - 0.5) + (2.3 if parked[1] else rng.uniform(0.4, 1.6))
     lanes = [(-LANE * (k + 1), True) for k in range(oncoming)] + [(LANE * k, False) for k in range(own)]
-    verge = np.where(rng.random(2) < 0.5, rng.uniform(1.2, 4.0, 2), 0.0)
-    leaf = (rng.uniform(58, 92), rng.uniform(106, 140), rng.uniform(38, 62))
+    verge = np.where(rng.random(2) < town.verge, rng.uniform(1.2, 4.0, 2), 0.0)
+    leaf = tuple(rng.uniform(*span) for span in town.leaf)
     junction = rng.uniform(20, 45) if rng.random() < 0.4 else None
-    walk = rng.uniform(1.8, 3.4, 2)
-    return Plan(left, right, walk, verge, junction, lanes, parked, parked[1] and marked, leaf, light)
+    walk = rng.uniform(*town.walk, 2)
+    return Plan(left, right, walk, verge, junction, lanes, parked, parked[1] and marked, leaf, light, town)
 
 
 def paint_ground(canvas: Canvas, rng, plan: Plan) -> None:
     """Grass, pavements with joints and kerbs, road with its marks."""
-    asphalt, paving = rng.uniform(72, 94), rng.uniform(138, 168)
+    town = plan.town
+    asphalt, paving = rng.uniform(*town.road), rng.uniform(*town.paving)
+    gray, stone = _tinted(asphalt, town.road_tint), _tinted(paving, town.paving_tint)
     edges = (plan.left - plan.walk[0], plan.right + plan.walk[1])
-    canvas.ground(-300, 300, 3, 2000, TERRAIN, (112, 134, 72))
-    canvas.ground(*edges, 1.5, 2000, SIDEWALK, (paving, paving * 0.97, paving * 0.93))
+    canvas.ground(-300, 300, 3, 2000, TERRAIN, town.grass)
+    canvas.ground(*edges, 1.5, 2000, SIDEWALK, stone)
     for z in np.arange(3.5, 45, 0.9):
         canvas.ground(*edges, z, z + 0.035, None, (paving * 0.82,) * 3)
     for x in (edges[0] + plan.walk[0] / 2, edges[1] - plan.walk[1] / 2):
         canvas.ground(x, x + 0.035, 1.5, 45, None, (paving * 0.82,) * 3)
-    gray = (asphalt, asphalt, asphalt * 1.03)
     canvas.ground(plan.left, plan.right, 1.5, 2000, ROAD, gray)
     if plan.junction:
         near, far = plan.junction, plan.junction + JUNCTION_WIDTH
-        canvas.ground(-300, 300, near - 2, far + 2, SIDEWALK, (paving, paving * 0.97, paving * 0.93))
+        canvas.ground(-300, 300, near - 2, far + 2, SIDEWALK, stone)
         canvas.ground(-300, 300, near, far, ROAD, gray)
         canvas.ground(plan.left, plan.right, near - 3, far + 3, ROAD, gray)
     for x0, x1 in ((plan.left - 0.14, plan.left), (plan.right, plan.right + 0.14)):
         for z0, z1 in beside_junction(plan, 1.5, 300):
             canvas.ground(x0, x1, z0, z1, SIDEWALK, (paving * 1.16,) * 3)
     _paint_marks(canvas, rng, plan)
+
+
+def _tinted(gray: float, tint: Rgb) -> Rgb:
+    return tuple(gray * factor for factor in tint)
 
 
 def beside_junction(plan: Plan, z0: float, z1: float) -> list[tuple[float, float]]:

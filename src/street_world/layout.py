@@ -1,6 +1,6 @@
 """Where things are in a street scene: house fronts, furniture, people and traffic.
 
-Nothing here depends on how a domain looks or on the size of the image: both domains draw their layouts from this.
+Nothing here depends on how a domain looks or on the size of the image: a layout is drawn from the plan's ``Town``.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,6 @@ from src.street_world import people, street, vehicles
 from src.street_world.canvas import BICYCLE, BUS, CAR, MOTORCYCLE, TRAIN, TRUCK, Canvas
 from src.street_world.ground import JUNCTION_WIDTH, Plan
 
-FACADES = ((178, 150, 122), (190, 182, 168), (150, 92, 76), (205, 190, 150), (140, 142, 148), (170, 120, 96))
 PAINTS = ((200, 200, 205), (40, 42, 48), (150, 30, 30), (35, 60, 120), (230, 230, 228), (95, 98, 104), (160, 140, 60))
 FEATURED = (TRUCK, BICYCLE, BUS, MOTORCYCLE, TRAIN)  # scene i shows FEATURED[i % 5], so a small set has every class
 
@@ -87,7 +86,7 @@ def _roadside(rng, plan: Plan, sign: int) -> list[Thing]:
             else:
                 z = plan.junction - 2
                 continue
-        kind = rng.choice(5, p=[0.54, 0.11, 0.12, 0.12, 0.11])
+        kind = rng.choice(5, p=plan.town.plots)
         things += _plot(rng, plan, sign, edge, near, z, kind)
         z = near
     return things
@@ -96,9 +95,10 @@ def _roadside(rng, plan: Plan, sign: int) -> list[Thing]:
 def _plot(rng, plan: Plan, sign: int, edge, near, z, kind) -> list[Thing]:
     """One piece of ground beside the pavement: a building, or trees behind a wall, a fence, a hedge or nothing."""
     if kind == 0:
-        inner, depth, height = edge + sign * rng.uniform(0, 0.6), rng.uniform(8, 14), rng.uniform(6, 19)
+        inner, depth, height = edge + sign * rng.uniform(0, 0.6), rng.uniform(8, 14), rng.uniform(*plan.town.height)
         x0, x1 = sorted((inner, inner + sign * depth))
-        color = tuple(np.array(FACADES[rng.integers(len(FACADES))]) * rng.uniform(0.85, 1.1))
+        facades = plan.town.facades
+        color = tuple(np.array(facades[rng.integers(len(facades))]) * rng.uniform(0.85, 1.1))
         box = {"x0": x0, "x1": x1, "z0": near, "z1": z}
         draw = partial(street.building, rng=_own(rng), height=height, color=color, **box)
         shadow = _footprint(inner, inner - plan.light * height * 0.35, near - 2, z)
@@ -110,9 +110,9 @@ def _plot(rng, plan: Plan, sign: int, edge, near, z, kind) -> list[Thing]:
         things.append(_tree(rng, plan, x, max(at, 6), height, key=z + 0.1 + 0.01 * max(at, 6)))
     span = {"x": edge, "z0": max(near, 2), "z1": z}
     if kind == 1:
-        draw = partial(street.wall, height=rng.uniform(1.4, 2.8), color=(165, 150, 132), **span)
+        draw = partial(street.wall, height=rng.uniform(1.4, 2.8), color=plan.town.wall, **span)
     elif kind == 2:
-        draw = partial(street.fence, height=rng.uniform(1.1, 1.9), color=(126, 128, 124), **span)
+        draw = partial(street.fence, height=rng.uniform(1.1, 1.9), color=plan.town.fence, **span)
     elif kind == 3:
         draw = partial(street.hedge, rng=_own(rng), height=rng.uniform(1, 2.2), leaf=plan.leaf, **span)
     else:
@@ -141,7 +141,7 @@ def _furniture(rng, plan: Plan, sign: int) -> list[Thing]:
         for z in places:
             cast = [(curb - 0.07, z), (curb + 0.07, z), (tip, z + 0.5), (tip, z + 0.4)]
             things.append(Thing(z, partial(draw, z=z, rng=_own(rng)), [(cast, 1.0, True)]))
-    for z in _row(rng, (10, 18), 100 * (rng.random() < 0.65), (8, 13)):
+    for z in _row(rng, (10, 18), 100 * (rng.random() < plan.town.trees), (8, 13)):
         things.append(_tree(rng, plan, outer, z, rng.uniform(5, 9.5)))
     return [thing for thing in things if not _blocked(plan, thing.z)]
 
@@ -155,11 +155,11 @@ def _people(rng, plan: Plan, sign: int) -> list[Thing]:
     """Passers-by, now and then two together, and parked two-wheelers."""
     things, width = [], plan.walk[0 if sign < 0 else 1]
     curb = plan.left if sign < 0 else plan.right
-    for z in rng.uniform(7.5, 42, rng.integers(1, 7)):
+    for z in rng.uniform(7.5, 42, rng.integers(*plan.town.people)):
         x, pair = curb + sign * rng.uniform(0.6, max(width - 0.4, 0.8)), rng.random() < 0.25
         for dx in (0.0, 0.55) if pair else (0.0,):
             things.append(_person(rng, plan, x + dx, z + 0.1 * dx))
-    for z in rng.uniform(8, 28, rng.poisson(0.5)):
+    for z in rng.uniform(8, 28, rng.poisson(plan.town.parked_two_wheelers)):
         kind = BICYCLE if rng.random() < 0.6 else MOTORCYCLE
         things.append(_two_wheeler(rng, curb + sign * 0.9, z, kind, False, True))
     return things
@@ -203,9 +203,9 @@ def _traffic(rng, plan: Plan, number: int) -> list[Thing]:
             z, is_first = z + (0 if kind == CAR else 3), False
             if not _blocked(plan, z):
                 things.append(_vehicle(rng, plan, x + rng.uniform(-0.25, 0.25), z, kind, towards))
-            z += rng.uniform(8, 40) + (5 if kind == CAR else 28 if kind == TRAIN else 10)
+            z += rng.uniform(*plan.town.gap) + (5 if kind == CAR else 28 if kind == TRAIN else 10)
     things += _parked(rng, plan)
-    riders = [BICYCLE if rng.random() < 0.6 else MOTORCYCLE for _ in range(rng.poisson(0.4))]
+    riders = [BICYCLE if rng.random() < 0.6 else MOTORCYCLE for _ in range(rng.poisson(plan.town.riders))]
     for kind in riders + ([featured] if featured in (BICYCLE, MOTORCYCLE) else []):
         side = int(rng.random() < 0.6)
         x = (plan.left, plan.right)[side] + (1, -1)[side] * (rng.uniform(0.6, 1.0) + 2.2 * plan.parked[side])

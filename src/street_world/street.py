@@ -8,12 +8,14 @@ import numpy as np
 
 from src.street_world.canvas import BUILDING, FENCE, LIGHT, POLE, SIGN, STATIC, VEGETATION, WALL, Canvas, Color
 
-WHITE, DARK = (238, 238, 234), (30, 32, 34)
+WHITE, DARK, LIT = (238, 238, 234), (30, 32, 34), (252, 226, 150)
 
 
 def building(canvas: Canvas, rng, x0, x1, z0, z1, height: float, color: Color) -> None:
     """A block with plinth, rows of framed windows, doors or shops below, cornice and perhaps a pitched roof."""
     glass = (50 + 40 * rng.random(), 68 + 40 * rng.random(), 88 + 45 * rng.random())
+    if canvas.dusk and glass[0] > 65:
+        glass = LIT
     floor, pitch, share = rng.uniform(2.9, 3.5), rng.uniform(2.1, 3.4), rng.uniform(0.45, 0.62)
     has_shop, has_roof, roof = rng.random() < 0.35, rng.random() < 0.45, rng.uniform(0.75, 1.1)
     sign = tuple(rng.uniform(60, 210, 3))

@@ -1,8 +1,8 @@
 """A two-domain street world, written as GTA5 and Cityscapes folders: the project's data when there is none.
 
-ROOT/GTA5 is clean, saturated and game-like, ROOT/Cityscapes grey and noisy, as a car's camera sees it. Both domains
-draw their layouts from the same distribution; what differs is in their ``Style``. Every scene depends on (seed, domain,
-number) alone.
+ROOT/GTA5 is clean, saturated and game-like, ROOT/Cityscapes as a car's camera sees it. What differs is in the ``Style``
+of a domain. In world 3, grey and noisy, that is the look, and layouts are drawn from one distribution; in world 4 there
+are weathers, other streets and another lens besides. Every scene depends on (world, seed, domain, number) alone.
 """
 
 import json
@@ -23,21 +23,22 @@ from src.dataset.labels import LABEL_ID, PALETTE
 from src.street_world.canvas import EGO, Camera, Canvas
 from src.street_world.ground import make_plan, paint_ground
 from src.street_world.layout import make_things
-from src.street_world.style import SOURCE, TARGET, Style, ground_grain, photograph
+from src.street_world.style import WORLDS, Style, ground_grain, photograph, through_lens
 
 MANIFEST = "world.json"
-VERSION = 3  # counts up when scenes change, so that old and new ones are never mixed in one folder
+VERSION = 3  # a world that is not asked for by its number; scenes that change get a new one, in WORLDS
 CITIES = {"train": ("aachen", "bochum", "cologne"), "val": ("frankfurt", "lindau"), "test": ("berlin",)}
 
 
 def render(seed: int, number: int, size: Size, style: Style) -> tuple[np.ndarray, np.ndarray]:
     """One scene: image (H, W, 3) uint8 RGB and label ids (H, W) uint8. The layout is the same at every size."""
     rng = np.random.default_rng([seed, style.domain, number])
-    camera = Camera(style.camera_height * rng.uniform(0.93, 1.07), rng.uniform(0.4, 0.48), rng.uniform(0.42, 0.58))
+    style = style.on_day(np.random.default_rng([seed, style.domain, number, 1]), number)
+    camera = Camera(style.camera_height * rng.uniform(0.93, 1.07), rng.uniform(*style.horizon), rng.uniform(0.42, 0.58))
     light = -1 if rng.random() < style.light_from_left else 1
-    canvas = Canvas(size, camera, style.sky[1], style.visibility, light)
+    canvas = Canvas(size, camera, style.sky[1], style.visibility, light, style.dusk)
     _paint_sky(canvas, rng, style)
-    plan = make_plan(rng, light)
+    plan = make_plan(rng, light, style.town)
     paint_ground(canvas, rng, plan)
     things = make_things(rng, plan, number)
     shadows = [shadow for thing in things for shadow in thing.shadows]
@@ -45,7 +46,8 @@ def render(seed: int, number: int, size: Size, style: Style) -> tuple[np.ndarray
     for thing in things:
         thing.draw(canvas)
     _paint_hood(canvas, tuple(rng.uniform(25, 55) * np.ones(3)))
-    return photograph(canvas.finished(), canvas.label, rng, style), canvas.label
+    image = photograph(canvas.finished(), canvas.label, rng, style)
+    return through_lens(image, canvas.label, style.barrel)
 
 
 def _paint_sky(canvas: Canvas, rng, style: Style) -> None:
@@ -82,6 +84,7 @@ def _paint_hood(canvas: Canvas, color: tuple[float, float, float]) -> None:
 def write_world(
     root: Path,
     *,
+    version: int = VERSION,
     seed: int = 0,
     source_size: Size = (1052, 1914),
     target_size: Size = (1024, 2048),
@@ -92,21 +95,25 @@ def write_world(
 ) -> None:
     """Writes both data sets. What is there from an earlier call with the same arguments is kept.
 
+    Args:
+        version: a number of ``WORLDS``.
+
     Raises:
         UserError: ``root`` holds a world of other arguments, or cannot be written.
     """
     wanted = {
-        "version": VERSION,
+        "version": version,
         "seed": seed,
         "source_size": list(source_size),
         "target_size": list(target_size),
         "images": [source_images, train_images, val_images],
     }
     _check_manifest(root, wanted)
-    jobs = [(root, seed, i, source_size, "GTA5") for i in range(source_images)]
+    source, target = WORLDS[version]
+    jobs = [(root, seed, i, source_size, "GTA5", source) for i in range(source_images)]
     first = 0
     for split, count in (("train", train_images), ("val", val_images), ("test", max(1, val_images // 4))):
-        jobs += [(root, seed, first + i, target_size, split) for i in range(count)]
+        jobs += [(root, seed, first + i, target_size, split, target) for i in range(count)]
         first += count
     progress = partial(tqdm, total=len(jobs), desc="scenes", unit="image", mininterval=0.5)
     if workers <= 1:
@@ -133,11 +140,11 @@ def _check_manifest(root: Path, wanted: dict) -> None:
 
 
 def _write_scene(job: tuple) -> None:
-    root, seed, number, size, split = job
+    root, seed, number, size, split, style = job
     image_path, label_path = _paths(root, number, split)
     if image_path.is_file() and label_path.is_file():
         return
-    image, label = render(seed, number, size, SOURCE if split == "GTA5" else TARGET)
+    image, label = render(seed, number, size, style)
     if split == "test":
         label = np.zeros_like(label)  # the test split's labels are not public
     picture = Image.fromarray(label)

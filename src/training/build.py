@@ -91,6 +91,8 @@ def _make_optimizer(config: Config, device: Device, data: Data, network: Network
         milestones=config.milestones,
     )
     if config.optimizer == "adamw":
+        if config.parameter_groups == "published":
+            raise UserError("parameter_groups: published is the original's SGD; use nominal with optimizer adamw")
         options = {"weight_decay": config.weight_decay, "heads_factor": config.heads_factor}
         return make_adamw(network, rate=rate, **options)
     return make_sgd(

@@ -29,7 +29,6 @@ def open_stream(config: Config, device: Device, data: Data, start: int) -> "Stre
     method's ``batches`` adds, or with ``masked_block`` the masked images.
     """
     recipe, pixels = recipe_of(config), NETWORKS[config.network].PIXELS
-    order = rare_class_order(config, device, data)
     stream = partial(
         create_stream,
         batch_size=config.batch_size,
@@ -41,6 +40,7 @@ def open_stream(config: Config, device: Device, data: Data, start: int) -> "Stre
         on_broken=config.on_broken,
     )
     loader = recipe.loader(config, pixels, data)
+    order = rare_class_order(config, device, data)
     labelled = stream(recipe.samples(data.labelled), loader, seed=config.random_seed, order=order)
     if not config.two_domains:
         return with_masked_images(config, device, labelled, start)

@@ -1,0 +1,95 @@
+"""The operators made for CPUs: against the path that needs no compiler, and what happens where they cannot be had."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from model_utils.errors import UserError
+from src.backend import cpu_ops
+from src.backend.convolution import ColumnProduct, Conv2d
+from src.backend.cpu_ops import build, convolution
+from src.models import DeepLabMulti
+
+NEEDED = pytest.mark.skipif(not cpu_ops.has_operators(), reason=cpu_ops.say())
+
+
+def relative(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one - other).max() / (np.abs(other).max() + 1e-30))
+
+
+@NEEDED
+def test_two_hundred_random_shapes_are_the_column_products():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        kernel, stride, dilation = (int(rng.choice(numbers)) for numbers in ((1, 2, 3, 4, 5, 7), (1, 2, 3), (1, 2, 4)))
+        padding, count = int(rng.integers(0, dilation * (kernel - 1) + 1)), int(rng.integers(1, 4))
+        shortest = max(dilation * (kernel - 1) + 1 - 2 * padding, 1)
+        height, width = (int(n) for n in rng.integers(shortest, shortest + 14, 2))
+        channels, outputs = (int(rng.choice((1, 3, 8, 16, 19, 32))) for _ in range(2))
+        x = ms.Tensor(rng.normal(size=(count, channels, height, width)), ms.float32)
+        weight = ms.Tensor(rng.normal(size=(outputs, channels, kernel, kernel)), ms.float32)
+        ours, other = (
+            cpu_ops.CustomConvolution(kernel, stride, padding, dilation),
+            ColumnProduct(outputs, kernel, stride, padding, dilation),
+        )
+        y = other(x, weight)
+        slope = ms.Tensor(rng.normal(size=y.shape), ms.float32)
+        found = ours(x, weight), *ours.bprop(x, weight, y, slope)
+        expected = y, *other.bprop(x, weight, y, slope)
+        what = (x.shape, weight.shape, stride, padding, dilation)
+        for a, b in zip(found, expected, strict=True):
+            assert a.shape == b.shape and relative(a.asnumpy(), b.asnumpy()) < 2e-5, what
+
+
+@NEEDED
+def test_a_networks_gradients_are_those_without_the_operators(monkeypatch):
+    results = []
+    for choice in ("auto", "off"):
+        monkeypatch.setenv("CPU_OPERATORS", choice)
+        ms.set_seed(0)
+        network = DeepLabMulti(depths=(1, 1, 1, 1), width=8).set_train()
+        assert network.conv1.is_custom == (choice == "auto")
+        rng = np.random.default_rng(0)
+        for parameter in network.get_parameters():
+            if parameter.ndim == 4:
+                scale = np.sqrt(2 / np.prod(parameter.shape[1:]))
+                parameter.set_data(ms.Tensor(scale * rng.normal(size=parameter.shape), ms.float32))
+
+        def loss(image, network=network):
+            aux, main = network(image)
+            return ms.ops.square(aux).mean() + ms.ops.square(main).mean() + main.mean()
+
+        image = ms.Tensor(rng.normal(size=(1, 3, 40, 64)), ms.float32)
+        value, slopes = ms.value_and_grad(loss, None, ms.ParameterTuple(network.trainable_params()))(image)
+        results.append([value.asnumpy(), *(slope.asnumpy() for slope in slopes)])
+        results[-1] += [p.asnumpy() for p in network.get_parameters() if "moving" in p.name]
+    assert max(relative(a, b) for a, b in zip(*results, strict=True)) < 1e-5
+
+
+def test_without_them_the_start_up_line_says_why_and_networks_do_without(monkeypatch, tmp_path):
+    monkeypatch.setenv("CPU_OPERATORS", "off")
+    assert cpu_ops.say() == "without own convolutions (CPU_OPERATORS=off)" and not Conv2d(4, 4, 3).is_custom
+    monkeypatch.setenv("CPU_OPERATORS", "auto")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+    for clear in (build.library.cache_clear, convolution._fault.cache_clear):
+        clear()
+    try:
+        assert cpu_ops.say() == "without own convolutions (no g++)" and not Conv2d(4, 4, 3).is_custom
+        monkeypatch.undo()
+        convolution._fault.cache_clear()
+        monkeypatch.setattr(convolution, "_is_right", lambda *_: False)
+        assert "self-test" in cpu_ops.say() or not build.shutil.which("g++")
+        monkeypatch.setattr(ms, "__version__", "2.9.0")
+        for clear in (build.library.cache_clear, convolution._fault.cache_clear):
+            clear()
+        assert "MindSpore 2.9.0" in cpu_ops.say()
+    finally:
+        for clear in (build.library.cache_clear, convolution._fault.cache_clear):
+            clear()
+
+
+def test_an_unknown_choice_is_refused(monkeypatch):
+    monkeypatch.setenv("CPU_OPERATORS", "fast")
+    with pytest.raises(UserError, match="CPU_OPERATORS: fast is none of auto, off"):
+        cpu_ops.has_operators()
