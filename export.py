@@ -7,6 +7,7 @@ from pathlib import Path
 from model_utils.config import Config, load_config
 from model_utils.device_adapter import start_configured
 from model_utils.errors import UserError, run
+from model_utils.field_types import user_path
 from model_utils.sizes import Size, parse_size
 
 # Above this share of the largest output, two programs do not compute the same.
@@ -31,7 +32,7 @@ def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     add = parser.add_argument
     add("--restore_from", "--ckpt_file", required=True, metavar="FILE", help=".ckpt, .safetensors, .pth or .pkl")
     add("--file_format", type=str.upper, choices=("MINDIR", "ONNX", "AIR"), default="MINDIR")
-    add("--file_name", type=Path, help="the file to write; default: the checkpoint's name with another ending")
+    add("--file_name", type=user_path, help="the file to write; default: the checkpoint's name with another ending")
     add("--batch_size", type=batch, default=1, metavar="N|dynamic", help="1 to 64, or dynamic (default 1)")
     add("--opset", type=int, choices=(11, 12, 13), help="of an ONNX file, at most; default 13, 16 for PointRend")
     add("--size", type=parse_size, metavar="W,H", help="of the input, e.g. 1024,512; default: input_size_target")
@@ -39,7 +40,7 @@ def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     add("--upsample", action="store_true", help="upsample the logits to the configuration's output_size in the graph")
     add("--argmax", action="store_true", help="trainIds (int32) instead of logits")
     add("--normalize_in_graph", action="store_true", help="input (N, H, W, 3) uint8 RGB; no mean on the device's side")
-    add("--enc_key_file", type=Path, help="encrypt the MINDIR with the 16, 24 or 32 bytes of this file")
+    add("--enc_key_file", type=user_path, help="encrypt the MINDIR with the 16, 24 or 32 bytes of this file")
     add("--enc_mode", choices=("AES-GCM", "AES-CBC", "SM4-CBC"), default="AES-GCM")
     add("--verify", type=yes_or_no, default=True, metavar="true|false", help="compare with MindSpore (default true)")
     return parser.parse_known_args(argv)
@@ -47,9 +48,9 @@ def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def export_checkpoint(config: Config, options: argparse.Namespace, size: Size) -> Path:
     """Builds the network, writes its file and compares the two. Returns the file's path."""
-    from src.checkpoint import load_weights
+    from src.checkpoint import restored
     from src.dataset.domains import Data
-    from src.export.deploy import DeployNet, differences, export_mindir, export_onnx
+    from src.export.deploy import DeployNet, differences, export_air, export_mindir, export_onnx
     from src.export.description import network_description, write_description
     from src.models import NETWORKS
     from src.training.build import build_network
@@ -60,7 +61,7 @@ def export_checkpoint(config: Config, options: argparse.Namespace, size: Size) -
     target = choose_target(options)
     key, classes = read_key(options), Data(config).classes
     network = build_network(config)
-    print(load_weights(network, config.restore_from, allow_initial=False, only_main=options.head == "main"), flush=True)
+    restored(network, config.restore_from, only_main=options.head == "main", teacher=config.restore_teacher)
     cell = DeployNet(
         network,
         head=options.head,
@@ -70,10 +71,9 @@ def export_checkpoint(config: Config, options: argparse.Namespace, size: Size) -
     )
     form = {"batch": options.batch_size, "size": size}
     secret = {"key": key, "key_mode": options.enc_mode} if key else {}
-    if options.file_format == "ONNX":
-        export_onnx(cell, target, **form, opset=options.opset)
-    else:
-        export_mindir(cell, target, **form, **secret)
+    writer = {"MINDIR": export_mindir, "ONNX": export_onnx, "AIR": export_air}[options.file_format]
+    opset = {"opset": options.opset} if options.file_format == "ONNX" else {}
+    writer(cell, target, **form, **secret, **opset)
     for name, value in (differences(cell, target, **form, **secret) if options.verify else {}).items():
         print(f"largest difference between MindSpore and {name}: {value:.1e} of the largest output", flush=True)
         if not value < TOLERANCE:
@@ -86,10 +86,14 @@ def export_checkpoint(config: Config, options: argparse.Namespace, size: Size) -
 
 def choose_target(options: argparse.Namespace) -> Path:
     """The file to write. Refuses what this machine or format cannot do."""
-    import mindspore as ms
+    from src.backend import device
 
-    if options.file_format == "AIR" and ms.get_context("device_target") != "Ascend":
-        raise UserError("file_format: AIR can be written on an Ascend machine only; use ONNX or MINDIR here")
+    if options.file_format == "AIR" and device.target() != "Ascend":
+        raise UserError(
+            "file_format: AIR can be written on an Ascend machine only; use ONNX and scripts/convert_om.sh, or MINDIR"
+        )
+    if options.file_format == "AIR" and options.batch_size is None:
+        raise UserError("batch_size: AIR needs a fixed one; give --batch_size 1")
     if options.enc_key_file and options.file_format != "MINDIR":
         raise UserError(f"enc_key_file: {options.file_format} files cannot be encrypted; use --file_format MINDIR")
     ending = f".{options.file_format.lower()}"

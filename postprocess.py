@@ -9,6 +9,7 @@ import numpy as np
 
 from model_utils.device_adapter import prepare_environment
 from model_utils.errors import UserError, run
+from model_utils.field_types import user_path
 from src.dataset.description import Description, load_description
 from src.dataset.labels import make_classes
 from src.dataset.listing import list_samples
@@ -52,15 +53,15 @@ def parse_options(argv: list[str] | None) -> argparse.Namespace:
     add("data", **folder, metavar="DATA", help="the data set's folder, e.g. with leftImg8bit and gtFine")
     add("result", **folder, metavar="RESULT", help="folder of the .bin files")
     add("out", **folder, metavar="OUT", help="folder for result.json, .csv and .txt")
-    add("--dataset_path", type=Path, help="instead of DATA")
-    add("--result_path", type=Path, help="instead of RESULT")
+    add("--dataset_path", type=user_path, help="instead of DATA")
+    add("--result_path", type=user_path, help="instead of RESULT")
     add("--dataset", default="cityscapes", metavar="NAME|FILE", help="a built-in name or a .yaml file")
     add("--split", default="val")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--model", type=Path, help="the exported model: its description gives classes and outputs")
+    which.add_argument("--model", type=user_path, help="the exported model: its description gives classes and outputs")
     which.add_argument("--network", choices=NETWORKS, default="deeplab_multi", help="without a model")
     add("--num_classes", type=int, help="of the network; without a model it has all classes of the data set")
-    add("--save_to", type=Path, help="instead of OUT")
+    add("--save_to", type=user_path, help="instead of OUT")
     options = parser.parse_args(argv)
     for name, place in (("dataset_path", "data"), ("result_path", "result"), ("save_to", "out")):
         if getattr(options, name) and getattr(options, place):

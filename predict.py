@@ -7,6 +7,7 @@ from pathlib import Path
 from model_utils.config import load_config
 from model_utils.device_adapter import describe, start_configured
 from model_utils.errors import UserError, run
+from model_utils.field_types import user_path
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -14,10 +15,10 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="predict.py", description=main.__doc__, epilog="Every configuration key works."
     )
-    parser.add_argument("source", type=Path, metavar="INPUT", help="image, video, or a folder of them")
+    parser.add_argument("source", type=user_path, metavar="INPUT", help="image, video, or a folder of them")
     parser.add_argument("--restore_from", required=True, metavar="FILE", help="checkpoint, .onnx or .mindir")
-    parser.add_argument("--list", type=Path, metavar="FILE", help="names below the folder INPUT, one a line")
-    parser.add_argument("--result_dir", type=Path, default=Path("prediction"), help="default: prediction")
+    parser.add_argument("--list", type=user_path, metavar="FILE", help="names below the folder INPUT, one a line")
+    parser.add_argument("--result_dir", type=user_path, default=Path("prediction"), help="default: prediction")
     options, rest = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
     config = load_config(["--restore_from", options.restore_from, *rest], beside="restore_from")
     device = start_configured(config)
@@ -30,14 +31,15 @@ def main(argv: list[str] | None = None) -> None:
     from src.training.build import build_network
 
     inputs, classes = list_inputs(options.source, options.result_dir, options.list), Data(config).classes
-    weights, network, size = Path(options.restore_from), NETWORKS[config.network], config.input_size_target
+    weights, network, size = Path(config.restore_from), NETWORKS[config.network], config.input_size_target
     if weights.suffix in (".onnx", ".mindir"):
         if not weights.is_file():
             raise UserError(f"restore_from: {weights} does not exist; correct the path")
         forward, own_size = exported_forward(weights, network.OUTPUTS)
         size = own_size or size
     else:
-        trained = restored(build_network(config), options.restore_from, only_main=True)
+        chosen = {"only_main": True, "teacher": config.restore_teacher}
+        trained = restored(build_network(config), config.restore_from, **chosen)
         forward = checkpoint_forward(trained, config.mode == "graph")
     predictor = Predictor(forward, network.PIXELS, size, network.ALIGNED_CORNERS)
     images, videos, broken = predict_all(predictor, inputs, options.result_dir, classes, config.on_broken)

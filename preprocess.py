@@ -6,9 +6,9 @@ the description of ``--model`` asks for.
 
 import argparse
 import sys
-from pathlib import Path
 
 from model_utils.errors import UserError, run
+from model_utils.field_types import user_path
 from model_utils.files import write_bytes
 from model_utils.sizes import parse_size
 
@@ -24,12 +24,12 @@ def main(argv: list[str] | None = None) -> None:
     from src.models import NETWORKS
 
     parser = argparse.ArgumentParser(prog="preprocess.py", description=main.__doc__)
-    parser.add_argument("data", type=Path, help="the data set's folder, e.g. the one that holds leftImg8bit")
-    parser.add_argument("out", type=Path, help="folder for the .bin files")
+    parser.add_argument("data", type=user_path, help="the data set's folder, e.g. the one that holds leftImg8bit")
+    parser.add_argument("out", type=user_path, help="folder for the .bin files")
     parser.add_argument("--dataset", default="cityscapes", metavar="NAME|FILE", help="built-in name or .yaml file")
     parser.add_argument("--split", default="val")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--model", type=Path, help="an exported model: its description gives size and pixels")
+    which.add_argument("--model", type=user_path, help="an exported model: its description gives size and pixels")
     which.add_argument("--network", choices=NETWORKS, default="deeplab_multi", help="without a model")
     size_help = "of the network's input, without a model (default 1024,512)"
     parser.add_argument("--size", type=parse_size, metavar="W,H", help=size_help)

@@ -1,7 +1,6 @@
 """Configuration: YAML files and command-line options -> one frozen, typed Config."""
 
 import difflib
-import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,6 +8,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
+from model_utils.config_text import describe_keys
 from model_utils.errors import UserError, shown
 from model_utils.field_types import (
     Choice,
@@ -27,13 +27,14 @@ from model_utils.field_types import (
     SizeOrNone,
     Text,
     Threads,
+    Two,
     Weight,
     Whole,
     explain,
     known_in,
 )
 from model_utils.files import write_text
-from model_utils.kept import of_saved
+from model_utils.kept import beside_the_model, of_saved
 from model_utils.option_names import ALONE, OTHER_NAMES, Found, in_own_names, own_spelling
 from model_utils.overlays import combine, find_file, read_file
 from model_utils.published import published_configuration
@@ -62,11 +63,16 @@ class Config:
     lambda_adv_target2: Weight
     lambda_ent_target1: Weight
     lambda_ent_target2: Weight
+    source_mean: Choice[Literal["valid", "all"]]
+    feature_distance: Weight
     teacher_alpha: Share
+    teacher_from_start: bool
     pseudo_threshold: Share
+    pseudo_border: Two[Whole]
     jitter_strength: Annotated[Weight, Field(le=0.5)]
     masked_block: Whole
     masked_share: Share
+    masked_weight: Positive
     label_resize: Choice[Literal["nearest", "original"]]
 
     source_dataset: FileName
@@ -87,6 +93,9 @@ class Config:
     fda_beta: Annotated[Weight, Field(lt=0.5)]
     random_crop: SizeOrNone
     random_flip: bool
+    crop_max_share: Annotated[Positive, Field(le=1)]
+    rare_class_sampling: Weight
+    rare_class_min_pixels: Whole
     base_size: Count
     crop_size: Crop
     input_size: PixelSize
@@ -100,6 +109,7 @@ class Config:
 
     batch_size: Count
     iter_size: Count
+    optimizer: Choice[Literal["sgd", "adamw"]]
     learning_rate: Positive
     learning_rate_D: Positive
     clip_norm: Weight
@@ -110,7 +120,7 @@ class Config:
     rate_changes: Choice[Literal["iteration", "epoch"]]
     heads_factor: Positive
     count_in: Choice[Literal["iterations", "epochs"]]
-    schedule: Choice[Literal["poly", "poly_early", "warmup_cosine", "step"]]
+    schedule: Choice[Literal["poly", "poly_early", "warmup_poly", "warmup_cosine", "step"]]
     milestones: Several[Whole]
     decay_norms: bool
     amp_level: Choice[Literal["O0", "O1", "O2", "O3"]]
@@ -118,19 +128,22 @@ class Config:
     sync_bn: bool
     num_steps: Count
     num_steps_stop: Count
-    parameter_groups: Choice[Literal["nominal", "published"]]
+    parameter_groups: Choice[Literal["nominal", "published", "published_torch2"]]
     random_seed: Seed
 
     snapshot_dir: FileName
     snapshot_prefix: Text
     restore_from: FileName
+    restore_teacher: bool
     restore_from_D1: FileName
     restore_from_D2: FileName
     continue_train: FileName
     save_pred_every: Count
+    snapshot_offset: Choice[Literal[0, 1]]
     keep_snapshots: Whole
     log_every: Count
     eval_every: Whole
+    eval_every_at_end: Whole
     eval_images: Whole
 
     device: Kind
@@ -155,6 +168,7 @@ class Config:
     ensemble_with: FileName
     ensemble_weight: Share
     last_snapshots: Count
+    label_by_teacher: bool
     lambda_easy: Share
     normalize_rare: bool
 
@@ -189,7 +203,7 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
     """
     options = _parse_options(argv)
     names = options.pop("config_path", None)
-    given = in_own_names({key: (value, LINE) for key, value in options.items()})
+    given = beside_the_model(in_own_names({key: (value, LINE) for key, value in options.items()}))
     files, saved = [], None
     if names is not None:
         whole = find_file(Path(), names, LINE, "config_path")
@@ -217,20 +231,6 @@ def save_config(config: Config, folder: Path) -> None:
     write_text(folder / SAVED_NAME, yaml.safe_dump(READER.dump_python(config), sort_keys=False, allow_unicode=True))
 
 
-def describe_keys() -> str:
-    """Each key's name, default and meaning, taken from the comments of ``advnet_config.yaml``."""
-    lines: list[str] = []
-    for line in DEFAULTS.read_text(encoding="utf-8").splitlines():
-        if entry := re.match(r"(\w+):\s*(.*?)\s+#\s+(.*)", line):
-            key, value, meaning = entry.groups()
-            lines.append(f"  --{key} {value}\n        {meaning}")
-        elif more := re.match(r"\s+#\s+(.*)", line):  # the comment goes on
-            lines[-1] += f"\n        {more[1]}"
-        elif line.startswith("# ----"):
-            lines.append(f"\n{line.strip('# -')}:")
-    return "\n".join(lines)
-
-
 def _parse_options(argv: list[str]) -> dict[str, str]:
     """``--key value``, ``--key=value`` and, for a switch, ``--key`` alone."""
     options: dict[str, str] = {}
@@ -238,7 +238,8 @@ def _parse_options(argv: list[str]) -> dict[str, str]:
     while words:
         word = words.pop(0)
         if word in ("-h", "--help"):
-            print(f"options: --config_path FILE[,FILE...] and any of these keys (value = default)\n{describe_keys()}")
+            print("options: --config_path FILE[,FILE...] and any of these keys (value = default)")
+            print(describe_keys(DEFAULTS))
             raise SystemExit(0)
         if not word.startswith("--"):
             raise UserError(f"'{word}' is not an option; write --key value, and --help for the keys")

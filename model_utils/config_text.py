@@ -103,3 +103,17 @@ def load_with_lines(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     if not isinstance(raw, dict):
         raise UserError(f"{path}: must be lines of 'key: value'")
     return raw, loader.lines
+
+
+def describe_keys(file: Path) -> str:
+    """Each key's name, default and meaning, taken from the comments of ``advnet_config.yaml``."""
+    lines: list[str] = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if entry := re.match(r"(\w+):\s*(.*?)\s+#\s+(.*)", line):
+            key, value, meaning = entry.groups()
+            lines.append(f"  --{key} {value}\n        {meaning}")
+        elif more := re.match(r"\s+#\s+(.*)", line):  # the comment goes on
+            lines[-1] += f"\n        {more[1]}"
+        elif line.startswith("# ----"):
+            lines.append(f"\n{line.strip('# -')}:")
+    return "\n".join(lines)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from model_utils import local_adapter
 from model_utils.errors import UserError
+from model_utils.launched import follow_msrun
 
 if TYPE_CHECKING:
     from model_utils.config import Config
@@ -97,8 +98,10 @@ def start_device(
         UserError: the device that was asked for is not there or does not start, ``auto`` would pass over a chip, a
             variable of the launcher is wrong, or MindSpore is too old.
     """
-    # Refuses wrong variables before MindSpore waits because of them.
-    if local_adapter.find_place().started_by == "platform" and (table := local_adapter.rank_table()):
+    place = local_adapter.find_place()  # refuses wrong variables before MindSpore waits because of them
+    if place.started_by == "msrun":
+        follow_msrun(place.rank, place.is_scheduler)
+    if place.started_by == "platform" and (table := local_adapter.rank_table()):
         os.environ["RANK_TABLE_FILE"] = str(table)
     prepare_environment(device, threads, runs_exported=runs_exported)
     import mindspore as ms
@@ -113,26 +116,27 @@ def start_device(
         ms.set_deterministic(True)
     if exact:
         _round_nothing(ms, target)
-    try:
-        return _start(ms, target)
-    except RuntimeError as error:
-        raise UserError(
-            f"device: {target} does not start ({reason_of(error, target)}); mend that, choose another chip with "
-            "--device_id, or use --device CPU"
-        ) from error
+    return _start(ms, target)
 
 
 def _start(ms, target: str) -> Device:
     """The first work of the device. A busy or wrong chip shows here, and only here."""
-    if local_adapter.device_num() == 1:
-        (ms.Tensor([1.0], ms.float32) + 1.0).asnumpy()
-        return Device(target, 0, 1)
-    from mindspore import communication
+    try:
+        if local_adapter.device_num() == 1:
+            (ms.Tensor([1.0], ms.float32) + 1.0).asnumpy()
+            return Device(target, 0, 1)
+        from mindspore import communication
 
-    communication.init()  # the scheduler process of msrun never returns from here
-    found = Device(target, communication.get_rank(), communication.get_group_size())
-    wait_for_all(found)  # chips are connected by their first exchange: now, not when one of them has compiled
-    return found
+        communication.init()  # the scheduler process of msrun never returns from here
+        found = Device(target, communication.get_rank(), communication.get_group_size())
+        wait_for_all(found)  # chips are connected by their first exchange: now, not when one of them has compiled
+        return found
+    except RuntimeError as error:
+        what = f"device: {target} does not start" if local_adapter.device_num() == 1 else "the processes do not meet"
+        raise UserError(
+            f"{what} ({reason_of(error, target)}); mend that (see the logs of all processes), choose another chip with "
+            "--device_id, or use --device CPU"
+        ) from error
 
 
 def start_configured(config: "Config", *, runs_exported: bool = False) -> Device:
@@ -163,8 +167,11 @@ def describe(device: Device, mode: str, level: str = "O0", *, exact: bool = Fals
     """The start-up line; ``level`` is the ``amp_level`` of what follows."""
     import mindspore as ms
 
-    precision = "float32" if level == "O0" else f"float16 and float32 ({level})"
-    if level == "O0" and device.target in ROUNDED and not exact:
+    precision = "float32"
+    if level != "O0":
+        imitated = "; a CPU only imitates it, O0 is quicker and more exact" if device.target == "CPU" else ""
+        precision = f"float16 and float32 ({level}{imitated})"
+    elif device.target in ROUNDED and not exact:
         precision += f" (convolutions in {ROUNDED[device.target]}; the key exact prevents that)"
     line = f"device {device.target}, rank {device.rank} of {device.ranks}, MindSpore {ms.__version__}, "
     line += f"{precision}, {mode} mode"

@@ -10,7 +10,13 @@ from typing import Any
 
 
 class UserError(Exception):
-    """A wrong input. Its text is one sentence that names the file or key and says how to go on."""
+    """A wrong input. Its text is one sentence that names the file or key and says how to go on.
+
+    What cannot be printed, such as names out of a damaged file, becomes spaces.
+    """
+
+    def __init__(self, text: str):
+        super().__init__(printable(text))
 
 
 def run(main: Callable[[list[str] | None], int | None], argv: list[str] | None = None) -> int:
@@ -31,7 +37,12 @@ def run(main: Callable[[list[str] | None], int | None], argv: list[str] | None =
 def shown(value: Any) -> str:
     """A value for a message: in one line, shortened."""
     text = value[:80] if isinstance(value, str) else reprlib.repr(value)
-    return "".join(letter if letter.isprintable() else " " for letter in text).strip()
+    return printable(text).strip()
+
+
+def printable(text: str) -> str:
+    """The text in one line, with spaces for what cannot be printed."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def moved(new: str) -> int:

@@ -67,6 +67,18 @@ def expand(text: str) -> str:
         raise ValueError("must start with a home folder that exists") from None
 
 
+def user_path(text: str) -> Path:
+    """A path on a command line, as ``expand`` reads it; for argparse.
+
+    Raises:
+        ArgumentTypeError: as ``expand``.
+    """
+    try:
+        return Path(expand(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}: '{shown(text)}'") from None
+
+
 class _Choices:
     """Turns a ``Literal`` into a type whose values may be written in any case."""
 
@@ -114,6 +126,12 @@ def _square(value: Any) -> Any:
 def _four(value: tuple) -> tuple:
     if len(value) != 4:
         raise ValueError("must be four whole numbers like 3,4,23,3")
+    return value
+
+
+def _two(value: tuple) -> tuple:
+    if len(value) != 2:
+        raise ValueError("must be two whole numbers like 15,120")
     return value
 
 
@@ -167,6 +185,7 @@ LossScale = Annotated[Text, AfterValidator(_loss_scale)]
 _AsText = PlainSerializer(lambda values: ",".join(map(str, values)))
 Several = Annotated[tuple[T, ...], BeforeValidator(_parts), Field(min_length=1), _AsText]
 Four = Annotated[Several[T], AfterValidator(_four)]
+Two = Annotated[Several[T], AfterValidator(_two)]
 
 SizeOrNone = Annotated[Size, BeforeValidator(_size), PlainSerializer(size_text)]  # 0,0 is none
 PixelSize = Annotated[tuple[Count, Count], BeforeValidator(_size), PlainSerializer(size_text)]

@@ -8,6 +8,7 @@ from glob import escape
 from pathlib import Path
 
 STATE_END = "_state.safetensors"
+TEACHER = "teacher"  # key of self-training's teacher
 TARGET_STATISTICS = "_target_statistics"  # end of what has batch norm statistics of target images
 
 

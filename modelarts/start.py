@@ -25,6 +25,7 @@ from model_utils.cloud.object_store import is_url
 from model_utils.config import Config, load_config
 from model_utils.device_adapter import chips_seen
 from model_utils.errors import UserError, run
+from model_utils.launched import end_tails, report
 from model_utils.local_adapter import Place, find_place, number
 from model_utils.moxing_adapter import sync_in, sync_out
 from model_utils.snapshot_names import is_last_written, is_there, iteration_of, list_snapshots
@@ -115,8 +116,9 @@ def run_program(task: Task, job: Job, here: Place, folder: Path | None) -> int:
     if not task.is_training:
         environ = {key: value for key, value in environ.items() if not key.startswith(("MS_", "OMPI_", "RANK_"))}
     elif is_msrun:
+        logs = console / who / time.strftime("msrun_%Y%m%d_%H%M%S")
         environ.pop("RANK_TABLE_FILE", None)  # MindSpore's cluster agrees by itself; it would read both
-        command = [*msrun(here, devices, port_of(job), console / who / time.strftime("msrun_%Y%m%d_%H%M%S")), *program]
+        command = [*msrun(here, devices, port_of(job), logs), *program]
         environ["PATH"] = f"{Path(sys.executable).parent}:{environ.get('PATH', '')}"  # msrun starts 'python'
         environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // devices)))
     elif here.started_by == "mpirun":
@@ -149,6 +151,9 @@ def run_program(task: Task, job: Job, here: Place, folder: Path | None) -> int:
             scheduler.wait()
         if mirror:
             mirror.close()
+    if code and is_msrun and log:
+        end_tails(logs)
+        say(report(logs, log))
     if code:
         say(f"{task.program} ended with code {code}; what it wrote is at {job.train_url or 'its output folder'}")
     return code

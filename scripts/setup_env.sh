@@ -1,14 +1,19 @@
 #!/usr/bin/env bash
 # Makes or updates .venv. Quick when nothing changed.
-# usage: bash scripts/setup_env.sh [dev]      dev: also what the tests need
+# usage: bash scripts/setup_env.sh [dev] [ascend] [gpu]
+# dev: also what the tests need
 set -euo pipefail
 cd "$(dirname "$0")/.."
-files=(requirements.txt)
-case "${1:-}" in
-  "") ;;
-  dev) files+=(requirements-dev.txt) ;;
-  *) echo "usage: bash scripts/setup_env.sh [dev]" >&2; exit 2 ;;
-esac
+files=(requirements.txt) kinds=("$@")
+# Where CANN's variables are set, its compiler will run in this environment.
+if [ -n "${ASCEND_HOME_PATH:-}" ] && [[ " $* " != *" ascend "* ]]; then kinds+=(ascend); fi
+for kind in "${kinds[@]}"; do
+  case "$kind" in
+    dev | ascend | gpu) files+=("requirements-$kind.txt") ;;
+    *) echo "usage: bash scripts/setup_env.sh [dev] [ascend] [gpu]" >&2; exit 2 ;;
+  esac
+done
+wants() { [[ " ${kinds[*]:-} " == *" $1 "* ]]; }
 
 find_python() {  # the pins are for this version
   for name in "${PYTHON:-}" python3.11 python3; do
@@ -37,7 +42,7 @@ install_packages() {
 }
 
 can_compile() {
-  command -v make >/dev/null && printf '#include <%s>\n' png.h nlohmann/json.hpp | g++ -x c++ -E - >/dev/null 2>&1
+  command -v make >/dev/null && g++ -x c++ -E - >/dev/null 2>&1 <<<$'#include <png.h>\n#include <nlohmann/json.hpp>'
 }
 
 has_cmake() { PATH=.venv/bin:$PATH command -v cmake >/dev/null; }
@@ -55,10 +60,34 @@ install_compiler() {  # for the C++ program; its tests are left out without it
   fi
 }
 
+check_ascend() {  # CANN is there, and its compiler and HCCL can be imported by this interpreter
+  local cann=${ASCEND_HOME_PATH:-} version missing
+  if [ -z "$cann" ]; then
+    echo "error: CANN's variables are not set; source set_env.sh of its folder (often /usr/local/Ascend/ascend-toolkit)," \
+      "then run this again" >&2
+    exit 2
+  fi
+  version=$(sed -n 's/^[Vv]ersion=//p' "$cann/compiler/version.info" 2>/dev/null | head -n 1)
+  echo "CANN ${version:-of an unknown version} in $cann (MindSpore 2.10 accepts 8.2, 8.3, 8.5, 9.0, 9.1)"
+  if ! missing=$(.venv/bin/python -c 'import te, hccl' 2>&1); then
+    echo "error: CANN's Python packages te and hccl cannot be imported (${missing##*$'\n'}); source its set_env.sh" >&2
+    exit 2
+  fi
+}
+
+prepare_gpu() {  # MindSpore chooses its CUDA plugin by what nvcc says; the packages of the registry have none
+  mkdir -p .venv/gpu/bin
+  printf '#!/bin/sh\necho "Cuda compilation tools, release 11.6, V11.6.124"\n' >.venv/gpu/bin/nvcc
+  chmod +x .venv/gpu/bin/nvcc
+  (source scripts/gpu_env.sh) || true  # says what is missing
+}
+
 wanted=$(cat "${files[@]}" | sha256sum | cut -d' ' -f1)
-stamp=.venv/.installed-${1:-run}
+stamp=.venv/.installed-$(IFS=-; echo "${kinds[*]:-run}")
 if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
   install_packages
   echo "$wanted" >"$stamp"
 fi
-if [ "${1:-}" = dev ] && ! { can_compile && has_cmake; }; then install_compiler; fi
+if wants gpu; then prepare_gpu; fi
+if wants ascend; then check_ascend; fi
+if wants dev && ! { can_compile && has_cmake; }; then install_compiler; fi

@@ -28,6 +28,7 @@ LONG = (
 # Further files in which most tests take 2 s or more: they compile, or run whole programs.
 SLOW = (
     *LONG,
+    "test_additions",
     "test_benchmarks",
     "test_bin_files",
     "test_check_and_predict",

@@ -11,6 +11,7 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -18,11 +19,14 @@ from mindspore import Tensor, nn
 
 from model_utils.config import load_config, save_config
 from model_utils.errors import run
+from src.backend import device
 from src.checkpoint import save_weights
 from src.training.build import build_network
 
 ROOT = Path(__file__).resolve().parent.parent
-ENTRIES = ("train_adv.py", "train_src.py", "eval_adv.py", "predict.py", "export.py")
+ENTRIES = ("train_adv.py", "train_src.py", "eval_adv.py", "predict.py", "export.py", "preprocess.py", "postprocess.py")
+ENTRIES += ("compute_iou.py", "createTrainLabelIds.py")
+ENTRIES += ("intrada_preprocess.py", "intrada_pth2onnx.py", "intrada_postprocess.py")
 TINY = "--depths 1,1,1,1 --width 4 --input_size 64,40 --input_size_target 64,32 --output_size 96,48".split()
 TINY += "--device CPU --log_every 1 --num_workers 1".split()
 EITHER = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "eager"])
@@ -72,14 +76,31 @@ def in_a_process(check: Callable, *arguments: object) -> None:
         pool.submit(check, *arguments).result()
 
 
-def lively_checkpoint(folder: Path, words: list[str]) -> tuple[Path, nn.Cell]:
-    """``tiny.ckpt`` with weights lively enough for many labels and its configuration beside it; and the network."""
-    config = load_config(words)
-    save_config(config, folder)
-    network, rng = build_network(config), np.random.default_rng(0)
+def with_plain_operators(check: Callable, *arguments: object) -> None:
+    """The same, as on a chip: with the framework's own operators. On a CPU with AVX-512 they need AVX2."""
+    with mock.patch.dict(os.environ, {"ONEDNN_MAX_CPU_ISA": "AVX2"}):
+        in_a_process(_as_on_a_chip, check, *arguments)
+
+
+def _as_on_a_chip(check: Callable, *arguments: object) -> None:
+    with mock.patch.object(device, "target", lambda: "Ascend"):
+        check(*arguments)
+
+
+def enliven(network: nn.Cell) -> nn.Cell:
+    """The network with convolutions that hand on what they get; its own begin with 0.01."""
+    rng = np.random.default_rng(0)
     for parameter in network.get_parameters():
         if parameter.ndim == 4:
             spread = np.sqrt(2 / np.prod(parameter.shape[1:]))
             parameter.set_data(Tensor(rng.normal(0, spread, parameter.shape).astype(np.float32)))
+    return network
+
+
+def lively_checkpoint(folder: Path, words: list[str]) -> tuple[Path, nn.Cell]:
+    """``tiny.ckpt`` with weights lively enough for many labels and its configuration beside it; and the network."""
+    config = load_config(words)
+    save_config(config, folder)
+    network = enliven(build_network(config))
     save_weights(folder / "tiny.ckpt", network)
     return folder / "tiny.ckpt", network

@@ -1,5 +1,6 @@
 """Configuration: types, overlays, options, and refusals that name the key."""
 
+import argparse
 import re
 from dataclasses import FrozenInstanceError, asdict, fields, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import yaml
 
 from model_utils.config import DEFAULTS, Config, describe_keys, load_config, save_config
 from model_utils.errors import UserError, run
+from model_utils.field_types import user_path
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,7 +29,7 @@ def test_defaults_are_adaptsegnets():
 
 
 def test_every_key_is_documented_with_its_whole_comment():
-    text = describe_keys()
+    text = describe_keys(DEFAULTS)
     assert [f.name for f in fields(Config) if f"--{f.name} " not in text] == []
     words = [line.strip() for line in text.splitlines()]
     for line in DEFAULTS.read_text(encoding="utf-8").splitlines():
@@ -287,3 +289,11 @@ def test_published_files_bring_their_configuration(tmp_path, capsys, name, branc
     assert load_config(weights, beside="restore_from").aspp_branches == branches
     assert f"{name}: published weights, read as " in capsys.readouterr().out
     assert load_config(["--config_path", str(DEFAULTS), *weights], beside="restore_from").aspp_branches == 2
+
+
+def test_paths_on_the_command_line_are_expanded(monkeypatch, tmp_path):
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_path("${PLACE}/a") == user_path("~/a") == tmp_path / "a"
+    with pytest.raises(argparse.ArgumentTypeError, match="NOWHERE} is not"):
+        user_path("${NOWHERE}/a")

@@ -1,5 +1,7 @@
 """DACS through the programs: crops, refusals, a teacher in the snapshot, resuming."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -8,10 +10,11 @@ from model_utils.device_adapter import Device
 from model_utils.errors import UserError
 from src.checkpoint.snapshot import complete_snapshots
 from src.dataset.augment_crop import crop_and_flip
+from src.evaluation.metrics import read_curve
 from src.methods import dacs
 from src.models import DeepLabMulti
 from src.recipes.recipe import crop_of
-from tests.helpers import EAGER, TINY, call, losses
+from tests.helpers import EAGER, TINY, call, lively_checkpoint, losses
 
 
 def test_crops_lie_anywhere_and_labels_go_with_their_images():
@@ -45,30 +48,96 @@ def test_nothing_is_written_when_sizes_or_folders_are_wrong(world, tmp_path, wor
     assert not run.exists()
 
 
-OPTIONS = [*TINY, "--method", "dacs", "--random_crop", "48,32", "--random_flip", "--lambda_seg", "0.1"]
-OPTIONS += ["--masked_block", "8", "--pseudo_threshold", "0.06", "--batch_size", "2", "--save_pred_every", "2", *EAGER]
+OPTIONS = [*TINY, "--random_crop", "48,32", "--random_flip", "--lambda_seg", "0.1", "--masked_block", "8"]
+OPTIONS += ["--pseudo_threshold", "0.06", "--batch_size", "2", "--save_pred_every", "2", *EAGER]
+DAFORMER = "--optimizer adamw --schedule warmup_poly --warmup_steps 2 --feature_distance 0.5 --crop_max_share 0.9"
+DAFORMER += " --rare_class_sampling 0.1 --rare_class_min_pixels 1 --teacher_from_start --source_mean all"
+CASES = {"dacs": DAFORMER.split(), "adversarial": [], "min_entropy": DAFORMER.split()}
 
 
-def test_resumed_equals_uninterrupted_with_teacher_and_draws(world, tmp_path):
+@pytest.mark.parametrize("method", CASES)
+def test_resumed_equals_uninterrupted_with_teacher_and_draws(method, world, tmp_path):
     whole, again = tmp_path / "whole", tmp_path / "again"
-    words = ["--data_path", world, *OPTIONS, "--eval_every", 0]
+    words = ["--method", method, "--data_path", world, *OPTIONS, *CASES[method], "--eval_every", 0]
+    start, _ = lively_checkpoint(tmp_path, [str(word) for word in words])
+    words += ["--restore_from", start]
     printed = call("train_adv.py", *words, "--snapshot_dir", whole, "--num_steps_stop", 4)
-    assert "mix_main = " in printed and "masked_main = " in printed and "q = " in printed
+    names = ["masked_main", "q", *(["mix_main"] if method == "dacs" else []), *(["fd"] if CASES[method] else [])]
+    assert all(f"{name} = " in printed for name in names)
     call("train_adv.py", *words, "--snapshot_dir", again, "--num_steps_stop", 2)
     # The weights that a run once started from need not be there any more.
-    more = ["--num_steps_stop", 4, "--continue_train", "auto", "--restore_from", tmp_path / "gone.pth"]
-    call("train_adv.py", *words, "--snapshot_dir", again, *more)
+    start.unlink()
+    call("train_adv.py", *words, "--snapshot_dir", again, "--num_steps_stop", 4, "--continue_train", "auto")
     assert losses(again) == losses(whole) and len(losses(whole)) == 5
-    for name in ("GTA5_4.ckpt", "GTA5_4_teacher.ckpt"):
-        assert (again / name).read_bytes() == (whole / name).read_bytes()
+    files = sorted(path.name for path in whole.glob("GTA5_4*.ckpt"))
+    assert files[0] == "GTA5_4.ckpt" and files[-1] == "GTA5_4_teacher.ckpt" and len(set(files)) >= 2
+    for name in files:
+        assert (again / name).read_bytes() == (whole / name).read_bytes(), name
     assert (whole / "GTA5_4.ckpt").read_bytes() != (whole / "GTA5_4_teacher.ckpt").read_bytes()
-    result = tmp_path / "result"
-    printed = call("eval_adv.py", "--restore_from", whole / "GTA5_4_teacher.ckpt", "--result_dir", result)
-    assert "===> mIoU" in printed
+    if CASES[method]:
+        assert (whole / "GTA5_4_initial.ckpt").read_bytes() == (whole / "GTA5_2_initial.ckpt").read_bytes()
 
 
-def test_old_snapshots_go_with_their_teachers(world, tmp_path):
-    words = ["--data_path", world, *OPTIONS, "--eval_every", 0, "--snapshot_dir", tmp_path, "--num_steps_stop", 4]
-    call("train_adv.py", *words, "--keep_snapshots", 1)
-    assert [iteration for iteration, _ in complete_snapshots(tmp_path)] == [4]
-    assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["GTA5_4.ckpt", "GTA5_4_teacher.ckpt"]
+@pytest.fixture(scope="module")
+def run(world, tmp_path_factory):
+    """Folder of a training of four iterations that kept its last snapshot and was evaluated at its end."""
+    folder = tmp_path_factory.mktemp("run")
+    start, _ = lively_checkpoint(tmp_path_factory.mktemp("start"), ["--method", "dacs", *OPTIONS])
+    words = ["--method", "dacs", "--data_path", world, *OPTIONS, "--eval_every", 4, "--num_steps_stop", 4]
+    words += ["--learning_rate", 1e-3, "--restore_from", start, "--keep_snapshots", 1, "--snapshot_dir", folder]
+    call("train_adv.py", *words)
+    return folder
+
+
+def test_old_snapshots_go_with_their_teachers(run):
+    assert [iteration for iteration, _ in complete_snapshots(run)] == [4]
+    names = {path.name for path in run.glob("*.ckpt") if "best" not in path.name}
+    assert names == {"GTA5_4.ckpt", "GTA5_4_teacher.ckpt"}
+
+
+def test_student_and_teacher_are_evaluated(run, tmp_path):
+    scores = read_curve(run / "validation.csv")
+    assert list(scores) == ["iteration", "miou", "entropy", "teacher_miou", "teacher_entropy"]
+    assert scores["entropy"][0] != scores["teacher_entropy"][0]
+    for prefix, more in (("", ()), ("teacher_", ("--restore_teacher",))):
+        words = ["--restore_from", run / "GTA5_4.ckpt", "--result_dir", tmp_path, *more]
+        assert "===> mIoU" in call("eval_adv.py", *words)
+        result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+        assert result["miou"] == pytest.approx(scores[f"{prefix}miou"][0], rel=1e-6)
+        assert result["mean_entropy"] == pytest.approx(scores[f"{prefix}entropy"][0], rel=1e-6)
+
+
+def test_the_teacher_labels_what_the_student_ranks(run, tmp_path):
+    kinds = {"student": (), "teacher": ("--restore_teacher",), "both": ("--label_by_teacher",)}
+    for name, more in kinds.items():
+        words = ["--restore_from", run / "GTA5_4.ckpt", "--result_dir", tmp_path / name, "--eval_mode", "rank"]
+        call("eval_adv.py", *words, *more)
+    student, teacher, both = (
+        ({path.name: path.read_bytes() for path in (tmp_path / name / "color_masks").glob("*.png")},
+         (tmp_path / name / "scores.csv").read_text(encoding="utf-8")) for name in kinds
+    )  # fmt: skip
+    assert student[1] != teacher[1] and student[0] != teacher[0]
+    assert both == (teacher[0], student[1])
+    words = ["--restore_from", run / "GTA5_4.ckpt", "--result_dir", tmp_path / "both", "--eval_mode", "rank"]
+    assert "holds the ranking of GTA5_4.ckpt" in call("eval_adv.py", *words, code=2)
+
+
+SELF_TRAINING = ("dacs", "daformer_dlv2", "mic", "mic_advent")
+
+
+@pytest.mark.parametrize("name", SELF_TRAINING)
+def test_the_configurations(name, world, tmp_path):
+    words = ["--config_path", f"configs/{name}.yaml", *TINY, "--random_crop", "48,32", *EAGER]
+    start, _ = lively_checkpoint(tmp_path, [str(word) for word in words])
+    words += ["--data_path", world, "--snapshot_dir", tmp_path / "run", "--restore_from", start]
+    words += ["--rare_class_min_pixels", 1, "--pseudo_border", "2,6", "--num_steps_stop", 2, "--eval_every", 0]
+    if name.startswith("mic"):
+        words += ["--masked_block", 8]
+    call("train_adv.py", *words)
+    expected = {
+        "dacs": ["seg_main", "mix_main", "q"],
+        "daformer_dlv2": ["seg_main", "fd", "mix_main", "q"],
+        "mic": ["seg_main", "fd", "mix_main", "masked_main", "q"],
+        "mic_advent": ["seg_aux", "seg_main", "adv_aux", "adv_main", "d_aux", "d_main", "masked_main", "q"],
+    }
+    assert losses(tmp_path / "run")[0][1:] == expected[name]

@@ -91,6 +91,11 @@ def test_start_up_line():
         ("GPU", {}, "float32 (convolutions in TF32; the key exact prevents that)"),
         ("Ascend", {"exact": True}, "float32"),
         ("GPU", {"level": "O2"}, "float16 and float32 (O2)"),
+        (
+            "CPU",
+            {"level": "O2"},
+            "float16 and float32 (O2; a CPU only imitates it, O0 is quicker and more exact)",
+        ),
     ],
 )
 def test_the_start_up_line_says_what_becomes_of_float32(target, options, said):

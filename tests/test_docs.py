@@ -83,6 +83,7 @@ def options() -> set[str]:
         "benchmarks/*.py",
         "src/**/*.py",
         "scripts/*.sh",
+        "documents/**/*.sh",
     )
     programs = [path for place in places for path in ROOT.glob(place)]
     dashed = {word for path in programs for word in re.findall(r"--(\w+)", read(path))}

@@ -72,7 +72,7 @@ def test_icnet_resumed_equals_uninterrupted_then_scores_and_times(world, tmp_pat
     output = call("train_src.py", *options, "--snapshot_dir", whole)
     assert "seg_4 = " in output and "validation at 3: miou" in output and "validation at 6: miou" in output
     call("train_src.py", *options, "--snapshot_dir", again, "--continue_train", whole / "icnet_3.ckpt")
-    assert len(losses(whole)) == 7 and losses(again)[1:] == losses(whole)[4:]
+    assert len(losses(whole)) == 7 and losses(again) == losses(whole)
 
     options = ["--restore_from", whole / "icnet_6.ckpt", "--result_dir", tmp_path / "result"]
     assert "mean of running mIoU" in call("eval_adv.py", *options)

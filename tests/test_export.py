@@ -17,6 +17,7 @@ from mindspore import Tensor, nn, ops
 import export
 from model_utils.config import load_config
 from model_utils.errors import UserError
+from src.backend import device
 from src.export.deploy import DeployNet, differences, export_mindir
 from src.export.onnx.convert import convert_mindir
 from src.models import DeepLabMulti
@@ -96,6 +97,33 @@ def test_mindir_reads_back_equal(checkpoint, tmp_path, batch, capsys):
     found = nn.GraphCell(ms.load(str(tmp_path / "a.b.mindir")))(Tensor(image))
     for expected, output in zip(logits(checkpoint, image), found, strict=True):
         np.testing.assert_allclose(output.asnumpy(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_air_is_written_as_air_or_refused(checkpoint, tmp_path, monkeypatch):
+    """MindSpore writes it on Ascend only: a stand-in for its export."""
+    asked: list[tuple] = []
+
+    def write(_network, image, *, file_name, file_format):
+        asked.append((image.shape, file_format))
+        Path(file_name).write_bytes(b"an AIR")
+        Path(file_name).chmod(0o400)
+
+    monkeypatch.setattr(device, "target", lambda: "Ascend")
+    monkeypatch.setattr(ms, "export", write)
+    words = ["--restore_from", str(checkpoint), "--file_name", str(tmp_path / "x.air"), "--file_format", "AIR"]
+    export.main([*words, "--batch_size", "4"])
+    assert asked == [((4, 3, 48, 64), "AIR")] and (tmp_path / "x.air").read_bytes() == b"an AIR"
+    assert json.loads((tmp_path / "x.json").read_text())["input"]["size"] == [48, 64]
+    with pytest.raises(UserError, match="batch_size: AIR needs a fixed one"):
+        export.main([*words, "--batch_size", "dynamic"])
+
+    def refuse(*_, **__):
+        raise RuntimeError("Only support export with GE backend\nmore")
+
+    monkeypatch.setattr(ms, "export", refuse)
+    with pytest.raises(UserError, match=r"does not write it here \(Only support .* backend\); use --file_format ONNX"):
+        export.main(words)
+    assert (tmp_path / "x.air").read_bytes() == b"an AIR"
 
 
 @pytest.mark.parametrize("mode", ["AES-GCM", "AES-CBC", "SM4-CBC"])

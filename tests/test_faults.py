@@ -4,6 +4,7 @@
 """
 
 import os
+import platform
 import random
 import signal
 import subprocess
@@ -15,8 +16,10 @@ import pytest
 
 from tests.helpers import EAGER, ROOT, TINY, call, losses
 
+FAULTS = [("a rank dies", 1), ("asked to stop", 143), ("the shell is killed", -9), ("msrun is killed", 137)]
 
-@pytest.mark.parametrize(("fault", "code"), [("a rank dies", 1), ("asked to stop", 143)])
+
+@pytest.mark.parametrize(("fault", "code"), FAULTS)
 def test_a_job_ends_within_a_minute_and_leaves_no_process(world, tmp_path, fault, code):
     run = tmp_path / "run"
     command = ["bash", "scripts/run_train.sh", "2", str(world), *TINY, "--num_steps_stop", "100000"]
@@ -28,16 +31,32 @@ def test_a_job_ends_within_a_minute_and_leaves_no_process(world, tmp_path, fault
             time.sleep(0.2)
         begin = time.monotonic()
         if fault == "a rank dies":
-            _of(run)[-1].kill()
+            victim = _of(run)[-1]
+            rank = victim.environ()["RANK_ID"]
+            victim.kill()
+        elif fault == "the shell is killed":
+            job.kill()
+        elif fault == "msrun is killed":
+            next(child for child in psutil.Process(job.pid).children() if "msrun" in " ".join(child.cmdline())).kill()
         else:
             job.send_signal(signal.SIGTERM)
         printed, _ = job.communicate(timeout=120)
         assert job.returncode == code, printed
-        assert time.monotonic() - begin < 60
-        assert not _of(run)
+        if fault == "a rank dies":
+            line = f"rank {rank} on {platform.node()} was ended by signal 9 (SIGKILL), as the system does"
+            assert line in printed and "iter = " in printed.partition(line)[2]
+        while _of(run) and time.monotonic() - begin < 60:
+            time.sleep(0.2)
+        assert not _of(run) and not _tails(printed) and time.monotonic() - begin < 60
     finally:
         for process in _of(run):
             process.kill()
+
+
+def _tails(printed: str) -> list[psutil.Process]:
+    """msrun's programs that show the logs."""
+    logs = printed.partition("one log per rank in ")[2].split()[0]
+    return [p for p in psutil.process_iter(["cmdline"]) if f"tail -f {logs}" in " ".join(p.info["cmdline"] or [])]
 
 
 def _of(run: Path) -> list[psutil.Process]:

@@ -82,3 +82,9 @@ def test_what_killed_processes_leave_is_removed_by_the_next_and_what_others_writ
     shutil.rmtree(alive)
     remove_leftovers(tmp_path)
     assert elsewhere.is_dir()
+
+
+def test_a_sentence_can_be_printed_whatever_it_names():
+    assert str(UserError("weights a.pth: unexpected co\nT<\x0ew\udcff; check it")) == (
+        "weights a.pth: unexpected co T< w ; check it"
+    )

@@ -17,7 +17,7 @@ from src.methods.supervised import cascade_objective, make_step
 from src.models import ICNet
 from src.training.optim import make_sgd
 from tests.golden_numbers import FOLDER, SALT, formulas
-from tests.helpers import EITHER
+from tests.helpers import EITHER, with_plain_operators
 
 pytestmark = pytest.mark.golden
 
@@ -38,9 +38,23 @@ def weights(tmp_path_factory) -> Path:
     return path
 
 
+def golden_image() -> ms.Tensor:
+    return ms.Tensor(formulas().golden_image(f"{SALT}:icnet", (2, 3, *SIZE)) / 64)
+
+
+def golden_label() -> ms.Tensor:
+    ids = formulas().golden_label(f"{SALT}:icnet", (2, *SIZE), ignore=-1)
+    return ms.Tensor(np.where(ids < 0, IGNORE, ids).astype(np.int32))
+
+
 @pytest.fixture(scope="module")
 def image() -> ms.Tensor:
-    return ms.Tensor(formulas().golden_image(f"{SALT}:icnet", (2, 3, *SIZE)) / 64)
+    return golden_image()
+
+
+@pytest.fixture(scope="module")
+def label() -> ms.Tensor:
+    return golden_label()
 
 
 def relative(value: np.ndarray, expected: np.ndarray) -> float:
@@ -82,20 +96,24 @@ def test_forward_while_training_updates_the_trunk_twice(weights, image):
     check_statistics(network)
 
 
-@pytest.fixture(scope="module")
-def label() -> ms.Tensor:
-    ids = formulas().golden_label(f"{SALT}:icnet", (2, *SIZE), ignore=-1)
-    return ms.Tensor(np.where(ids < 0, IGNORE, ids).astype(np.int32))
-
-
 @EITHER
-def test_one_step(weights, image, label, compiled):
+def test_one_step(weights, compiled):
+    check_one_step(weights, compiled)
+
+
+def test_one_step_with_plain_operators(weights):
+    with_plain_operators(check_one_step, weights, False)
+
+
+def check_one_step(weights: Path, compiled: bool) -> None:
     """Losses, gradients (SGD's first velocity, without decay) and batch norm's statistics."""
     network = ICNet()
     load_weights(network, weights)
     network.set_train(True)
     optimizer = make_sgd(network, learning_rate=0.01, weight_decay=0.0)
-    losses = make_step(network, optimizer, Engine(compiled=compiled), cascade_objective())([(image, label)])
+    losses = make_step(network, optimizer, Engine(compiled=compiled), cascade_objective())(
+        [(golden_image(), golden_label())]
+    )
     assert list(losses) == ["seg_4", "seg_8", "seg_16"]
     np.testing.assert_allclose([float(v) for v in losses.values()], recorded()["train.loss_nearest_parts"], rtol=1e-5)
     check_statistics(network)

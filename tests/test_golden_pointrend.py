@@ -19,7 +19,7 @@ from src.methods.pointrend import pointrend_losses
 from src.models import PointRend
 from src.models.points import draws_needed
 from tests.golden_numbers import FOLDER, SALT, formulas
-from tests.helpers import in_a_process
+from tests.helpers import in_a_process, with_plain_operators
 
 pytestmark = pytest.mark.golden
 
@@ -155,6 +155,10 @@ def test_recorded(weights):
 
 def test_recorded_compiled(weights):
     in_a_process(check_recorded, weights, True)
+
+
+def test_recorded_with_plain_operators(weights):
+    with_plain_operators(check_recorded, weights, False)
 
 
 def check_recorded(weights: dict[str, Path], compiled: bool) -> None:

@@ -11,13 +11,14 @@ import pytest
 from mindspore import nn, ops
 from safetensors.numpy import save_file
 
-from src.backend.step import Engine
 from src.checkpoint import load_weights
 from src.checkpoint.weights import original_name
 from src.dataset import class_mix, rare_classes
-from src.methods import dacs, self_training
-from src.methods.losses import segmentation_loss
-from src.methods.self_training import TeacherUpdate, make_teacher
+from src.methods import dacs, feature_distance, self_training
+from src.methods.additions import AddingEngine
+from src.methods.feature_distance import NearInitial
+from src.methods.losses import all_mean_loss, segmentation_loss
+from src.methods.teacher import TeacherUpdate, labeller, make_teacher
 from src.models import DeepLabMulti
 from src.models.deeplab_multi import logits_size
 from src.models.layers import resize_to
@@ -179,10 +180,10 @@ def test_losses(compiled):
         ignored = ops.full_like(label_s, IGNORE)
         return (
             segmentation_loss(logits, label_s),
-            self_training.all_mean_loss(logits, label_s),
-            self_training.all_mean_loss(logits, label, weight),
+            all_mean_loss(logits, label_s),
+            all_mean_loss(logits, label, weight),
             segmentation_loss(logits, ignored),
-            self_training.all_mean_loss(logits, ignored),
+            all_mean_loss(logits, ignored),
         )
 
     mask, rows = part("classmix.dacs.mask"), np.broadcast_to(part("pseudo.weight_rows")[:, None], part_label().shape)
@@ -209,9 +210,9 @@ def test_teacher_follows_the_student(method, alpha, compiled):
     """dacs: the teacher after step i; daformer: the one used in step i."""
     students, expected = part("ema.student"), part(f"ema.{method}.{alpha}")
     student = Weight(students[0])
-    teacher = self_training.make_teacher(Weight(students[1]), student)
+    teacher = make_teacher(Weight(students[1]), student)
     np.testing.assert_array_equal(teacher.weight.asnumpy(), students[0])
-    update = self_training.TeacherUpdate(teacher, student, alpha=alpha, first=method == "daformer")
+    update = TeacherUpdate(teacher, student, alpha=alpha, first=method == "daformer")
 
     def call():
         return update()
@@ -232,15 +233,15 @@ def test_teacher_follows_the_student(method, alpha, compiled):
 @EITHER
 def test_feature_distance(compiled):
     def loss(student, imagenet, kept):
-        return 0.005 * self_training.feature_loss(student, imagenet, kept)
+        return 0.005 * feature_distance.feature_loss(student, imagenet, kept)
 
     student, imagenet = (ms.Tensor(part(f"fd.{name}")) for name in ("student", "imagenet"))
     size = student.shape[-2:]
 
     def cells(label):
-        every = self_training.cell_labels(label, size, tuple(range(CLASSES)))
-        ceil_mode = self_training.thing_cells(label, part("fd.mask_ceil_mode").shape[-2:])
-        return every, self_training.thing_cells(label, size), ceil_mode
+        every = feature_distance.cell_labels(label, size, tuple(range(CLASSES)))
+        ceil_mode = feature_distance.thing_cells(label, part("fd.mask_ceil_mode").shape[-2:])
+        return every, feature_distance.thing_cells(label, size), ceil_mode
 
     labels, kept, ceil_mode = run_as(cells, compiled)(ms.Tensor(part_label(), ms.int32))
     np.testing.assert_array_equal(labels.asnumpy(), part("fd.label"))
@@ -308,18 +309,17 @@ class Trainer:
         else:
             schedule = {"learning_rate": 6e-5, "power": 1.0, "num_steps": 40000, "warmup_steps": int(warmup)}
             self.optimizer = make_adamw(self.student, rate=make_rate("warmup_poly", **schedule))
+        engine = AddingEngine(compiled=compiled)
+        engine.near = NearInitial(initial) if initial else None
         self.step = dacs.make_step(
             self.student,
             self.optimizer,
-            Engine(compiled=compiled),
-            teacher=self.teacher,
+            engine,
+            label_target=labeller(self.teacher, engine, threshold=self.threshold, border=self.border),
             update_teacher=TeacherUpdate(self.teacher, self.student, alpha=alpha, first=0 if is_dacs else 1),
             lambda_seg=lambda_seg,
-            threshold=self.threshold,
-            border=self.border,
             source_mean="valid" if is_dacs else "all",
-            initial=initial,
-            masked=run == "mic",
+            masked_weight=float(run == "mic"),
         )
 
     def originals(self, i: int) -> tuple[np.ndarray, ...]:
@@ -416,7 +416,7 @@ def check_first_tensors(trainer: Trainer) -> None:
         assert np.abs(hidden[0][:, :, ::4, ::4] - first["masked_image[::4]"]).max() < 5e-3
     if "fd_cells" in first:
         size = logits_size(image_size())
-        cells = self_training.thing_cells(ms.Tensor(label_s, ms.int32), size)
+        cells = feature_distance.thing_cells(ms.Tensor(label_s, ms.int32), size)
         assert int(cells.sum()) == first["fd_cells"]
 
 

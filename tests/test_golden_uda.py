@@ -17,7 +17,7 @@ from src.methods.losses import self_information_view, softmax_view
 from src.models import DeepLabMulti, Discriminator
 from src.training.optim import make_adam, make_sgd
 from tests.golden_numbers import FOLDER, SALT, formulas
-from tests.helpers import in_a_process
+from tests.helpers import in_a_process, with_plain_operators
 
 pytestmark = pytest.mark.golden
 
@@ -100,7 +100,7 @@ class Trainer:
         self.networks["D1"].update_parameters_name("d1.")
         self.networks["D2"].update_parameters_name("d2.")
         generator = self.networks["G"].set_train(run.endswith(".train"))
-        self.optimizer_g = make_sgd(generator, groups="published" if "published" in run else "nominal")
+        self.optimizer_g = make_sgd(generator, groups="published_torch2" if "published" in run else "nominal")
         self.optimizer_d = make_adam(self.networks["D1"], self.networks["D2"])
         self.norms: dict[str, np.ndarray] = {}
         engine = Engine(iter_size=2 if "iter_size2" in run else 1, compiled=compiled)
@@ -139,6 +139,11 @@ def test_trajectory(weights, run):
         in_a_process(check_trajectory, weights, run, True)
     else:
         check_trajectory(weights, run, False)
+
+
+def test_trajectory_with_plain_operators(weights):
+    """As on other devices than a CPU; the other methods differ from this one in losses, see test_plain_operators."""
+    with_plain_operators(check_trajectory, weights, "advnet.train", False)
 
 
 def check_trajectory(weights: dict[str, Path], run: str, compiled: bool) -> None:

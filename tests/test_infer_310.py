@@ -12,6 +12,7 @@ import pytest
 from mindspore import Tensor
 from onnx import TensorProto, helper
 from PIL import Image
+from PIL.Image import Transpose
 
 from model_utils.config import load_config
 from src.dataset.transforms import read_bgr
@@ -66,11 +67,19 @@ def test_every_kind_of_png_is_decoded_as_in_training(program, tmp_path):
         "palette": colour.quantize(16),
         "two": grey.convert("1"),
         "deep": Image.fromarray(rng.integers(0, 65536, (20, 30)).astype(np.uint16)),
+        "twelve": Image.fromarray(rng.integers(0, 4096, (20, 30)).astype(np.uint16)),
+        "2023.01.01_12.00.00": grey,
         "alpha": Image.fromarray(rng.integers(0, 256, (20, 30, 4), np.uint8)),
         "colour": colour,
     }
     for name, image in kinds.items():
         image.save(folder / f"{name}.PNG", format="PNG")
+    for orientation in range(1, 9):  # of EXIF
+        kinds[f"turned{orientation}"] = image = colour if orientation < 5 else colour.transpose(Transpose.ROTATE_90)
+        exif = Image.Exif()
+        exif[274] = orientation
+        image.save(folder / f"turned{orientation}.PNG", format="PNG", exif=exif)
+    (folder / "._grey.PNG").write_bytes(b"of macOS")
     model = identity_model(tmp_path / "same.onnx", takes_pixels(network_description("icnet", (20, 30))))
     call(program, "--model_path", model, "--dataset_path", tmp_path / "in", "--result_path", tmp_path)
     for name in kinds:

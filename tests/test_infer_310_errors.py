@@ -1,6 +1,7 @@
 """Everything that can go wrong in the C++ program: named in one sentence, and nothing half done is left."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from onnx import TensorProto, helper
 from model_utils.errors import UserError
 from src.export.description import network_description, read_description, write_description
 from tests.infer_310 import INFER, build, call, images
+
+INPUTS = Path(__file__).parent / "inputs"
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,11 @@ from tests.infer_310 import INFER, build, call, images
         ({"model_path": "tiny.onnx", "dataset_path": "nowhere"}, "folder nowhere does not exist"),
         ({"model_path": "tiny.onnx", "dataset_path": "empty"}, "empty holds no .png files"),
         ({"model_path": "tiny.onnx", "dataset_path": "twice"}, "would give results of the same name"),
+        (
+            {"model_path": "tiny.onnx", "dataset_path": "colors", "labels": 1, "color": 1},
+            "would have the same name; rename",
+        ),
+        ({"model_path": "tiny.onnx", "dataset_path": "huge"}, "huge/z.png: has more than 2^28 pixels"),
         ({"model_path": "tiny.onnx", "dataset_path": "text"}, "text/z.png: is damaged or not a PNG"),
         ({"model_path": "tiny.onnx", "dataset_path": "cut"}, "cut/z.png: is damaged or not a PNG"),
         ({"model_path": "tiny.onnx", "result_path": "tiny.ckpt/x"}, "cannot write tiny.ckpt/x/result_Files"),
@@ -83,11 +91,20 @@ def make_bad_inputs(root: Path) -> None:
         write_description(root / f"{name}.onnx", description)
     for name in ("bare", *changed):
         (root / f"{name}.onnx").write_bytes(data)
-    for name in ("empty", "twice/a", "twice/b", "text", "cut"):
+    for name in ("empty", "twice/a", "twice/b", "text", "cut", "colors", "huge"):
         (root / name).mkdir(parents=True)
     good = next(iter(images(root).glob("*/*.png"))).read_bytes()
-    for name in ("twice/a/x.png", "twice/b/x.png", "text/a.png", "cut/a.png"):
+    for name in (
+        "twice/a/x.png",
+        "twice/b/x.png",
+        "text/a.png",
+        "cut/a.png",
+        "colors/x.png",
+        "colors/x_color.png",
+        "huge/a.png",
+    ):
         (root / name).write_bytes(good)
+    shutil.copy(INPUTS / "images" / "huge_header.png", root / "huge" / "z.png")
     (root / "text" / "z.png").write_text("not a picture")
     (root / "cut" / "z.png").write_bytes(good[: len(good) // 2])
 

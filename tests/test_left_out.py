@@ -80,16 +80,20 @@ def test_inputs_of_predict(tmp_path, capsys):
     assert "2 folders of results (old, ...)" in printed and "1 broken links (gone.jpg)" in printed
     (tmp_path / "list.txt").write_text("a.jpg\ncam2/clip.avi\n")
     assert [*list_inputs(folder, tmp_path, tmp_path / "list.txt").values()] == ["a", "cam2/clip"]
-    touch(folder / "a_jpg.png")
-    with pytest.raises(UserError, match="two files would have results of the name a_jpg"):
-        list_inputs(folder, folder / "out")
+    for name in ("a_jpg", "good_color"):
+        more = touch(folder / f"{name}.png")
+        with pytest.raises(UserError, match=f"two files would have results of the name {name}"):
+            list_inputs(folder, folder / "out")
+        more.unlink()
 
 
 def test_evaluation_refuses_results_of_one_name(tmp_path):
     samples = [Sample(name, tmp_path / name, None) for name in ("a.png", "b.png", "a.jpg")]
     refuse_same_results(samples[:2])
-    with pytest.raises(UserError, match=r"a\.jpg: its results would have the name of those of a\.png, a\.png"):
+    with pytest.raises(UserError, match=r"a\.jpg: its results would have a name of those of a\.png"):
         refuse_same_results(samples)
+    with pytest.raises(UserError, match=r"a_color\.png: its results would have a name of those of a\.png"):
+        refuse_same_results([samples[0], Sample("a_color.png", tmp_path / "a_color.png", None)])
 
 
 def test_images_are_chosen_evenly():

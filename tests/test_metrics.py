@@ -11,6 +11,7 @@ from PIL import Image
 
 from model_utils.compute_iou import main
 from model_utils.errors import UserError
+from model_utils.files import write_json
 from src.dataset.labels import CLASS_NAMES, LABEL_ID
 from src.evaluation.metrics import Confusion, RunningMean, as_dict, format_table
 from src.evaluation.score import score_folder
@@ -76,6 +77,29 @@ def test_equals_cityscapesscripts(folders, tmp_path, capsys):
     assert confusion.mean_iou() == pytest.approx(result["averageScoreClasses"], rel=1e-15)
     assert capsys.readouterr().out.splitlines()[-1] == f"===> mIoU: {round(own['miou'], 2)}"
     assert list(own["iou"]) == list(CLASS_NAMES)
+
+
+def test_predictions_of_any_described_data_set(tmp_path, capsys):
+    """In colours, with classes in another order than the description's: as the result.json beside them says."""
+    (tmp_path / "own.yaml").write_text(
+        "images: img/*.JPG\nlabels: lab/*.png\nstored: colors\nignore: rest\n"
+        "classes: {sky: [0, 0, 9], lane: [9, 0, 0], road: [0, 9, 0]}\n"
+    )
+    for folder in ("img/day", "lab", "out/own", "out/overlay"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "img/a.jpg").write_bytes(b"not looked at")
+    Image.fromarray(np.array([[[9, 0, 0], [0, 0, 9], [0, 9, 0], [1, 1, 1]]], np.uint8)).save(tmp_path / "lab/a.png")
+    for folder in ("own", "overlay"):
+        Image.fromarray(np.array([[1, 0, 1, 1]], np.uint8)).save(tmp_path / "out" / folder / "a.png")
+    write_json(tmp_path / "out/result.json", {"predictions": "own", "iou": {"sky": 1, "lane": 1}})
+    words = [str(tmp_path), str(tmp_path / "out/own"), "--dataset", str(tmp_path / "own.yaml")]
+    main(words)
+    assert capsys.readouterr().out.splitlines()[1:] == ["===>sky:\t100.0", "===>lane:\t100.0", "===> mIoU: 100.0"]
+    (tmp_path / "out/result.json").unlink()
+    main(words)
+    assert "===>road:\t0.0" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"holds .*overlay/a\.png and .*own/a\.png; give the folder of one of them"):
+        main([str(tmp_path), str(tmp_path / "out"), *words[2:]])
 
 
 def test_missing_predictions_are_listed_or_allowed(folders):

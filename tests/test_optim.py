@@ -34,8 +34,26 @@ def test_schedules(schedule, constant_for, compiled):
         assert float(rate(Tensor(iteration, ms.int32))) == pytest.approx(expected, rel=1e-4, abs=1e-9)
 
 
+def stepped(repeats: int, compiled: bool, *, adds_up: bool) -> list[float]:
+    """A weight of 1 with the gradient 0.5 after one, two and three iterations."""
+    weight = Parameter(Tensor([1.0], ms.float32), name="w")
+    rate = make_rate(learning_rate=0.1, power=0.0, num_steps=100)
+    optimizer = SGD([weight], [1.0], [repeats], rate=rate, momentum=0.9, weight_decay=0.01, adds_up=adds_up)
+
+    def update(gradient):
+        return optimizer((gradient,))
+
+    update = ms.jit(update) if compiled else update
+    values = []
+    for _ in range(3):
+        update(Tensor([0.5], ms.float32))
+        values.append(float(weight.asnumpy()[0]))
+    assert int(optimizer.iteration.asnumpy()) == 3
+    return values
+
+
 def pytorchs_sgd(repeats: int, iterations: int) -> list[float]:
-    """Weight 1, gradient 0.5, rate 0.1, momentum 0.9, decay 0.01, listed ``repeats`` times: PyTorch's plain loop.
+    """Weight 1, gradient 0.5, rate 0.1, momentum 0.9, decay 0.01, so often listed: PyTorch 2's loop.
 
     In the first iteration no entry finds a momentum; afterwards all share one.
     """
@@ -48,23 +66,26 @@ def pytorchs_sgd(repeats: int, iterations: int) -> list[float]:
     return values
 
 
+# The same weight after one, two and three iterations where the decay adds up in the gradient and the momentum is shared
+# from the first iteration on: g = g + 0.01 w, v = 0.9 v + g, w = w - 0.1 v, so many times an iteration, g = 0.5 anew.
+ADDING_UP = {
+    1: [0.949, 0.852151, 0.714135],
+    3: [0.710287, 0.080367, -0.788458],
+    4: [0.529998, -0.487060, -1.832313],
+}
+
+
+@EITHER
+@pytest.mark.parametrize("repeats", ADDING_UP)
+def test_decay_adds_up_as_in_the_pytorch_of_the_published_weights(repeats, compiled):
+    assert stepped(repeats, compiled, adds_up=True) == pytest.approx(ADDING_UP[repeats], abs=2e-6)
+
+
 @EITHER
 @pytest.mark.parametrize("repeats", [1, 3, 4])
 def test_sgd_steps_a_tensor_as_often_as_it_is_listed(repeats, compiled):
-    weight = Parameter(Tensor([1.0], ms.float32), name="w")
-    rate = make_rate(learning_rate=0.1, power=0.0, num_steps=100)
-    optimizer = SGD([weight], [1.0], [repeats], rate=rate, momentum=0.9, weight_decay=0.01)
-
-    def update(gradient):
-        return optimizer((gradient,))
-
-    update = ms.jit(update) if compiled else update
-    values = []
-    for _ in range(3):
-        update(Tensor([0.5], ms.float32))
-        values.append(float(weight.asnumpy()[0]))
+    values = stepped(repeats, compiled, adds_up=False)
     assert values == pytest.approx(pytorchs_sgd(repeats, 3), abs=2e-6)
-    assert int(optimizer.iteration.asnumpy()) == 3
     if repeats == 1:
         assert values == pytest.approx([0.949, 0.852151, 0.714135], abs=2e-6)
 

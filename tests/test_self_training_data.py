@@ -1,16 +1,20 @@
 """Random numbers of self-training: functions of seed and position, in the ranges of the papers; rare classes."""
 
 from dataclasses import replace
+from functools import partial
 
 import cv2
+import mindspore as ms
 import numpy as np
 import pytest
 
+from model_utils.device_adapter import Device
 from model_utils.errors import UserError
-from src.dataset.class_mix import Mixing, block_grid, draw, draw_look, generators, mix_batch
+from src.dataset.augment_crop import crop_place
+from src.dataset.class_mix import Mixing, block_grid, draw, draw_look, generators, mix_batch, mix_of_domains
 from src.dataset.labels import AS_IT_IS
 from src.dataset.mixed_stream import MixedStream
-from src.dataset.rare_classes import CACHE, RareClassOrder, count_classes, random_crop, rich_crop
+from src.dataset.rare_classes import CACHE, RareClassOrder, count_classes, rich_crop
 from src.dataset.samples import Sample
 from src.models import DeepLabMulti
 
@@ -76,31 +80,17 @@ def test_mixed_and_masked_images_come_from_where_the_masks_say():
 
 
 def test_blocks_larger_than_the_image_are_refused():
-    with pytest.raises(UserError, match="mask_block: 100 is too large for images of 48x32"):
+    with pytest.raises(UserError, match="masked_block: 100 is too large for images of 48x32"):
         block_grid(SIZE, 100)
 
 
-class Batches:
-    """A stream whose batches say their number."""
-
-    def __init__(self, arrays, start: int, stop: int):
-        self.arrays, self.numbers, self.is_closed = arrays, iter(range(start, stop)), False
-
-    def __next__(self):
-        import mindspore as ms
-
-        number = next(self.numbers)
-        return tuple(ms.Tensor(np.roll(array, number, axis=-1)) for array in self.arrays)
-
-    def close(self):
-        self.is_closed = True
-
-
 def test_a_stream_goes_on_where_it_stopped_and_ends():
+    """Its batches say their number."""
     source, label, target = crops()
 
     def stream(start):
-        return MixedStream(Batches((source, label), start, 4), Batches((target,), start, 4), MIC, seed=2, start=start)
+        batches = (tuple(ms.Tensor(np.roll(x, k, axis=-1)) for x in (source, label, target)) for k in range(start, 4))
+        return MixedStream(batches, partial(mix_of_domains, mixing=MIC), 2, start, Device("CPU", 0, 1))
 
     whole, later = [list(s) for s in (stream(0), stream(2))]
     assert len(whole) == 4 and len(whole[0]) == 6
@@ -143,10 +133,12 @@ def test_rare_classes_come_more_often_and_from_images_that_hold_them():
 def test_crops_hold_the_class_or_several():
     label = np.zeros((40, 200), np.uint8)
     label[:, 90:110] = 7
-    image, rng = np.zeros((40, 200, 3), np.uint8), np.random.default_rng(0)
-    rich = [rich_crop(lambda: random_crop(image, label, (40, 60), rng), 7, 100)[1] for _ in range(50)]
-    assert np.mean([(crop == 7).sum() > 100 for crop in rich]) > 0.95
-    varied = [random_crop(image, label, (40, 60), rng, 0.9)[1] for _ in range(50)]
-    assert np.mean([(crop == 0).mean() < 0.9 for crop in varied]) > 0.95
-    with pytest.raises(UserError, match="crop_size: 300,40 is larger than images of 200,40"):
-        random_crop(image, label, (40, 300), rng)
+    rng = np.random.default_rng(0)
+
+    def crop(**options):
+        return label[crop_place(label.shape, (40, 60), rng, label, **options)]
+
+    rich = [rich_crop(lambda: (None, crop()), 7, 100)[1] for _ in range(50)]
+    assert np.mean([(part == 7).sum() > 100 for part in rich]) > 0.95
+    varied = [crop(largest_share=0.9) for _ in range(50)]
+    assert np.mean([(part == 0).mean() < 0.9 for part in varied]) > 0.95

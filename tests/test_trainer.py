@@ -25,7 +25,7 @@ def run_loop(folder: Path, start: int, stop: int, bad_at: int = -1) -> list:
     class Keeper:
         last_snapshot, evaluates = None, True
 
-        def save(self, done: int) -> Path:
+        def save(self, done: int, number: int) -> Path:
             calls.append(("save", done))
             return folder / f"GTA5_{done}.ckpt"
 
@@ -83,3 +83,28 @@ def test_the_owners_log_line():
         "iter =       12/  250000, loss_seg1 = 0.500000 loss_seg2 = 0.500000 loss_adv1 = 0.500000, "
         "loss_adv2 = 0.500000 loss_D1 = 0.500000 loss_D2 = 0.500000 time:1.250000"
     )
+
+
+def test_snapshots_are_counted_as_the_originals_do_when_asked():
+    """ADVENT: at the end of iterations 2000, 4000, ..., counted from 0 and named so; the last is model_120000."""
+    schedule = Schedule(0, 120001, save_every=2000, offset=1)
+    due = [done for done in range(1, 120002) if schedule.must_save(done)]
+    assert due == list(range(2001, 120002, 2000)) and [schedule.number(done) for done in due] == [
+        *range(2000, 120001, 2000)
+    ]
+    schedule = Schedule(0, 10, save_every=4)
+    assert [(done, schedule.number(done)) for done in range(1, 11) if schedule.must_save(done)] == [
+        (4, 4),
+        (8, 8),
+        (10, 10),
+    ]
+    assert (
+        Schedule(0, 3, save_every=2, offset=1).number(3) == 2 and Schedule(0, 2, save_every=2, offset=1).number(2) == 2
+    )
+
+
+def test_icnets_late_epochs_are_all_evaluated():
+    """Of 200 epochs every fifth, and the last 19: those whose number from 0 is above int(0.9 * 200)."""
+    schedule = Schedule(0, 200 * 24, eval_every=5 * 24, eval_at_end=24)
+    epochs = [done // 24 for done in range(1, 200 * 24 + 1) if schedule.must_evaluate(done)]
+    assert epochs == [*range(5, 181, 5), *range(182, 201)]

@@ -41,6 +41,12 @@ def test_synchronised_norm_is_that_of_the_whole_batch(results):
     assert max(results["norm"].values()) < 1e-5, results["norm"]
 
 
+def test_an_overflow_that_one_process_sees_is_left_out_by_all(results):
+    for rank in (0, 1):
+        for before, after, skipped in results[f"overflow {rank}"]:
+            assert (before, skipped) == (1.0, 1.0) and after == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize("case", ["adversarial", "dacs", "icnet", "pointrend"])
 def test_two_times_one_is_one_times_two(results, case):
     difference = results[case]

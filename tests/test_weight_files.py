@@ -246,3 +246,32 @@ def test_a_file_says_how_many_branches_were_trained():
     assert "aspp_branches is 4" in two.doubt(trained)[0] and two.doubt(trained)[1]
     assert "aspp_branches is 2" in four.doubt(untouched)[0] and not four.doubt(untouched)[1]
     assert not two.doubt(untouched)[0] and not four.doubt(trained)[0]
+
+
+def test_student_and_teacher_of_dacs_and_which_of_them(tmp_path):
+    """The published file's layout: bare names, and one head, called layer5, on the last stage's features."""
+    states = [state_of(tiny(), seed) for seed in (0, 1)]
+    parts = []
+    for state in states:
+        main = {name.replace("layer6", "layer5"): value for name, value in state.items() if "layer5" not in name}
+        counters = {"bn1.num_batches_tracked": np.array(5)}
+        parts.append({**main, **counters})
+    optimizer = {"state": {0: {"momentum_buffer": np.zeros(3, np.float32)}}, "param_groups": [{"lr": 0.1}]}
+    student, teacher = parts
+    content = {"iteration": 5, "optimizer": optimizer, "config": {"model": "DeepLab"}, "model": student}
+    write_zip(tmp_path / "both.pth", {**content, "ema_model": teacher})
+    for is_teacher, state in enumerate(states):
+        network = tiny()
+        aux = network.layer5.conv2d_list[0].weight.asnumpy().copy()
+        options = {"only_main": True, "allow_initial": False, "teacher": bool(is_teacher)}
+        report = load_weights(network, tmp_path / "both.pth", **options)
+        assert not report.is_initial and {name.split(".")[0] for name in report.missing} == {"layer5"}
+        assert ("key ema_model" if is_teacher else "key model") in report.place
+        assert is_teacher or "not from key ema_model" in str(report)
+        for name in ("layer6.conv2d_list.1.weight", "layer4.0.conv2.weight", "bn1.running_mean"):
+            ours = dict(network.parameters_and_names())[name.replace("running_mean", "moving_mean")]
+            np.testing.assert_array_equal(ours.asnumpy(), state[name])
+        np.testing.assert_array_equal(network.layer5.conv2d_list[0].weight.asnumpy(), aux)
+    write_zip(tmp_path / "student.pth", content)
+    with pytest.raises(UserError, match="hold no teacher, as under ema_model; leave restore_teacher out"):
+        load_weights(tiny(), tmp_path / "student.pth", teacher=True)

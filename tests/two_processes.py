@@ -6,6 +6,8 @@ Each prints one JSON object: case -> largest differences.
 import json
 import sys
 from dataclasses import replace
+from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -28,7 +30,8 @@ CASES = {
 def main() -> None:
     """Arguments: the folder of the data."""
     device = start_device("CPU")
-    results: dict[str, dict[str, float]] = {"norm": norm_difference(device)}
+    results: dict[str, Any] = {"norm": norm_difference(device)}
+    results[f"overflow {device.rank}"] = [after_an_overflow(device, compiled) for compiled in (True, False)]
     configs = {
         name: load_config([*words.split(), *TINY.split(), "--data_path", sys.argv[1], "--batch_size", "1"])
         for name, words in CASES.items()
@@ -47,6 +50,51 @@ def main() -> None:
     print("RESULT " + json.dumps(results), flush=True)
 
 
+def after_an_overflow(device: Device, compiled: bool) -> list[float]:
+    """Two steps with a loss scale. The last process alone finds the gradients of the first not finite, as chips do
+    that look at a register of their own.
+
+    Gives the weight after each of them, and the steps that were left out.
+    """
+    import mindspore as ms
+    from mindspore import Parameter, Tensor, nn
+
+    from src.backend import step
+    from src.backend.precision import LossScale
+
+    class Register(nn.Cell):
+        """Takes the place of ``amp.all_finite``."""
+
+        def __init__(self):
+            super().__init__()
+            self.overflow = Parameter(Tensor(float(device.rank), ms.float32), name="overflow", requires_grad=False)
+
+        def construct(self, _gradients):
+            return self.overflow == 0.0
+
+    network, register = nn.SequentialCell(nn.Conv2d(1, 1, 1, weight_init="ones")), Register()
+    optimizer = nn.SGD(network.trainable_params(), 0.5)
+    engine = step.Engine(ranks=device.ranks, loss_scale=LossScale(8.0), compiled=compiled)
+
+    def loss(output):
+        return output.mean(), output.mean()
+
+    gradient = engine.gradient(network, loss, optimizer)
+
+    def sub_step(image):
+        losses, gradients = gradient(image)
+        return losses, (gradients,)
+
+    found = []
+    with mock.patch.object(step.amp, "all_finite", register):
+        run = engine.step(("loss",), sub_step, (optimizer,))
+        for _ in range(2):
+            losses = run([(ms.ops.ones((1, 1, 2, 2)),)])
+            found.append(float(network.trainable_params()[0].asnumpy().item()))
+            register.overflow.set_data(Tensor(0.0, ms.float32))
+    return [*found, float(losses["skipped"])]
+
+
 def distance(value: np.ndarray, expected: np.ndarray) -> float:
     """Largest difference; of values above 1 (running variances of pixels) relative to the largest."""
     return float(np.abs(value - expected).max() / max(1.0, np.abs(expected).max()))
@@ -60,8 +108,7 @@ def trained(config: Config, device: Device) -> tuple[list, dict[str, np.ndarray]
 
     data = Data(config)
     run = build_run(config, device, data)
-    for network in run.networks.values():
-        network.set_train(True)
+    run.set_train()
     before = weights_of(run)
     stream = open_stream(config, device, data, 0)
     losses = [[float(value) for value in run.step([next(stream)]).values()] for _ in range(3)]
@@ -89,7 +136,7 @@ def norm_difference(device: Device) -> dict[str, float]:
         for part in (slice(device.rank, device.rank + 1), slice(0, 2)):
             norm = nn.BatchNorm2d(5, eps=1e-5, momentum=0.9).set_train(True)
             if part.stop - part.start == 1:
-                synchronise_norms(norm, device.ranks, "CPU")
+                synchronise_norms(norm, device.ranks)
             (_, y), (slope, slopes) = norm_gradients(norm, mode == "graph")(Tensor(x[part]), Tensor(weight[part]))
             results.append((y, slope, slopes, norm.moving_mean, norm.moving_variance))
         own, joint = results

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from model_utils.errors import UserError, run
+from model_utils.field_types import user_path
 from model_utils.files import write_text
 from model_utils.sizes import parse_size
 from src.export.description import ModelDescription, read_description, write_description
@@ -18,12 +19,14 @@ from src.export.om import BATCHES, FRAMEWORKS, aipp_config, atc_command, lite_co
 def main(argv: list[str] | None = None) -> None:
     """Writes, and where it can runs, a command for each batch size."""
     parser = argparse.ArgumentParser(prog="convert_om.sh", description=main.__doc__)
-    parser.add_argument("model", type=Path, help=".onnx, .air or .mindir of export.py (ONNX: --batch_size dynamic)")
+    parser.add_argument(
+        "model", type=user_path, help=".onnx, .air or .mindir of export.py (ONNX: --batch_size dynamic)"
+    )
     parser.add_argument("soc_version", help="the chip, e.g. Ascend310 or Ascend310P3")
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
     parser.add_argument("--size", type=parse_size, metavar="W,H", help="in place of the described one")
     parser.add_argument("--aipp", action="store_true", help="let the chip normalise uint8 pixels (ATC only)")
-    parser.add_argument("--out", type=Path, default=Path("om"), help="folder for the models (default om)")
+    parser.add_argument("--out", type=user_path, default=Path("om"), help="folder for the models (default om)")
     options = parser.parse_args(argv)
     commands = write_commands(options)
     tool = commands[0][0]

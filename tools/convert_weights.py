@@ -2,9 +2,9 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from model_utils.errors import UserError, run
+from model_utils.field_types import user_path
 from src.checkpoint import load_weights, save_weights
 from src.models import NETWORKS, Discriminator
 
@@ -13,8 +13,8 @@ def main(argv: list[str] | None = None) -> None:
     """Converts a weight file, checking it against the network."""
     networks = {**NETWORKS, "discriminator": Discriminator}
     parser = argparse.ArgumentParser(prog="python -m tools.convert_weights", description=main.__doc__)
-    parser.add_argument("source", type=Path, metavar="IN", help=".ckpt, .safetensors, .pth or .pkl")
-    parser.add_argument("target", type=Path, metavar="OUT", help=".ckpt or .safetensors")
+    parser.add_argument("source", type=user_path, metavar="IN", help=".ckpt, .safetensors, .pth or .pkl")
+    parser.add_argument("target", type=user_path, metavar="OUT", help=".ckpt or .safetensors")
     parser.add_argument("--network", choices=networks, required=True)
     parser.add_argument("--num_classes", type=int, default=19)
     options = parser.parse_args(argv)

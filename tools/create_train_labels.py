@@ -3,16 +3,18 @@
 import argparse
 import multiprocessing
 import sys
-from pathlib import Path
 
 from model_utils.errors import run
+from model_utils.field_types import user_path
 from src.dataset.create_train_labels import create_train_labels
 
 
 def main(argv: list[str] | None = None) -> None:
     """Makes Cityscapes' *_labelTrainIds.png files; those that exist are kept."""
     parser = argparse.ArgumentParser(prog="python -m tools.create_train_labels", description=main.__doc__)
-    parser.add_argument("root", type=Path, metavar="DATA_ROOT", help="Cityscapes' folder (with gtFine), or its parent")
+    parser.add_argument(
+        "root", type=user_path, metavar="DATA_ROOT", help="Cityscapes' folder (with gtFine), or its parent"
+    )
     parser.add_argument("--workers", type=int, default=max(1, multiprocessing.cpu_count() - 1), help="processes")
     options = parser.parse_args(argv)
     written, kept = create_train_labels(options.root, options.workers)

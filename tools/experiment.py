@@ -8,10 +8,10 @@ into the experiment's ``output``. docs/experiments.md describes the file.
 import argparse
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from model_utils.config import TYPES
 from model_utils.errors import UserError, run
+from model_utils.field_types import user_path
 from src.experiment.page import table, write_page
 from src.experiment.plan import load_experiment
 from src.experiment.runs import do_runs, read_scores
@@ -20,8 +20,8 @@ from src.experiment.runs import do_runs, read_scores
 def main(argv: list[str] | None = None) -> None:
     """Runs an experiment and writes its page."""
     parser = argparse.ArgumentParser(prog="python -m tools.experiment", description=__doc__, allow_abbrev=False)
-    parser.add_argument("file", type=Path, metavar="EXPERIMENT.yaml")
-    parser.add_argument("--output", type=Path, help="folder of all runs; default: the file's, or output/NAME")
+    parser.add_argument("file", type=user_path, metavar="EXPERIMENT.yaml")
+    parser.add_argument("--output", type=user_path, help="folder of all runs; default: the file's, or output/NAME")
     parser.add_argument("--parallel", type=int, default=1, help="seeds that run at a time (default 1)")
     parser.add_argument("--devices", default="", help="numbers of the devices for them, e.g. 0,1,2,3")
     options, rest = parser.parse_known_args(argv)

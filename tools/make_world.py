@@ -2,9 +2,9 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from model_utils.errors import run
+from model_utils.field_types import user_path
 from model_utils.sizes import parse_size
 from src.street_world.world import write_world
 
@@ -12,7 +12,7 @@ from src.street_world.world import write_world
 def main(argv: list[str] | None = None) -> None:
     """Writes a generated world in the layouts of GTA5 and Cityscapes."""
     parser = argparse.ArgumentParser(prog="python -m tools.make_world", description=main.__doc__)
-    parser.add_argument("root", type=Path, metavar="ROOT")
+    parser.add_argument("root", type=user_path, metavar="ROOT")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--source_size", type=parse_size, default=(1052, 1914), metavar="W,H", help="default 1914,1052")
     parser.add_argument("--target_size", type=parse_size, default=(1024, 2048), metavar="W,H", help="default 2048,1024")

@@ -2,16 +2,16 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from model_utils.errors import UserError, run
+from model_utils.field_types import user_path
 from model_utils.snapshot_names import is_there, list_snapshots
 
 
 def main(argv: list[str] | None = None) -> None:
     """Prints the path of a run's newest snapshot, for scripts."""
     parser = argparse.ArgumentParser(prog="python -m tools.newest_snapshot", description=main.__doc__)
-    parser.add_argument("folder", type=Path, metavar="RUN_FOLDER")
+    parser.add_argument("folder", type=user_path, metavar="RUN_FOLDER")
     folder = parser.parse_args(argv).folder
     found = [path for path in list_snapshots(folder) if is_there(path)]
     if not found:

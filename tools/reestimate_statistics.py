@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     from src.training.build import build_network
 
     samples = Data(config).unlabelled
-    network = restored(build_network(config), config.restore_from)
+    network = restored(build_network(config), config.restore_from, teacher=config.restore_teacher)
     dataset = EvalDataset(samples, config.input_size_target, network.PIXELS, on_broken=config.on_broken)
     count = reestimate(network, tqdm(dataset, desc="statistics", unit="image"), compiled=config.mode == "graph")
     target = with_target_statistics(Path(config.restore_from))

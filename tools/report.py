@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from model_utils.errors import UserError, run
+from model_utils.field_types import user_path
 from src.report.run_folder import read_run
 from src.report.sections import write_report
 
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     """Writes report.html and summary.json about run folders."""
     parser = argparse.ArgumentParser(prog="python -m tools.report", description=main.__doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folder, or TITLE=FOLDER")
-    parser.add_argument("--output", type=Path, help="default: the folder of one run, report/ of several")
+    parser.add_argument("--output", type=user_path, help="default: the folder of one run, report/ of several")
     parser.add_argument("--title", default="", help="default: the runs' titles")
     parser.add_argument("--note", default="", help="a sentence below the title")
     parser.add_argument("--control", default="", metavar="TITLE", help="the run over which gains are given")

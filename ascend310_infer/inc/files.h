@@ -13,8 +13,9 @@ struct Input {
   std::string stem;  // the name without its ending; results are named after it
 };
 
-// Every .png at or below `root`, sorted. Throws UserError: no folder, no images, two images of one name.
-std::vector<Input> ListImages(const std::string& root);
+// Every .png at or below `root`, sorted; hidden files, as macOS writes them, are left out. Throws UserError: no folder,
+// no images, two images of one name or, when labels are also `colored`, x.png beside x_color.png.
+std::vector<Input> ListImages(const std::string& root, bool colored = false);
 
 // Files of one run. Each appears by rename. Unless Keep() was called, the destructor removes them again, so that a
 // failed run leaves nothing that looks complete.

@@ -11,8 +11,8 @@ struct Image {
   std::vector<uint8_t> rgb;  // height x width x 3
 };
 
-// Grey and palette images become RGB, an alpha channel is dropped, 16 bits become 8, as in training.
-// Throws UserError: not a PNG, or a damaged one.
+// Grey and palette images become RGB, an alpha channel is dropped, 16 bits become 8, and the picture is turned as its
+// EXIF orientation says, as in training. Throws UserError: not a PNG, a damaged or a huge one.
 Image ReadPng(const std::string& path);
 
 // `channels` 1 (grey) or 3 (RGB). Returns the file's bytes.

@@ -38,7 +38,7 @@ void MakeFolder(const fs::path& folder) {
 
 }  // namespace
 
-std::vector<Input> ListImages(const std::string& root) {
+std::vector<Input> ListImages(const std::string& root, bool colored) {
   std::error_code error;
   if (!fs::is_directory(root, error)) {
     throw UserError("dataset_path: folder " + root + " does not exist; give the folder of the images");
@@ -47,6 +47,7 @@ std::vector<Input> ListImages(const std::string& root) {
   const auto options = fs::directory_options::follow_directory_symlink;
   for (const auto& entry : fs::recursive_directory_iterator(root, options, error)) {
     if (!IsPng(entry.path()) || !entry.is_regular_file()) continue;
+    if (entry.path().filename().string().front() == '.') continue;
     inputs.push_back({entry.path().string(), entry.path().stem().string()});
   }
   if (error) throw UserError("dataset_path: " + root + " cannot be read (" + error.message() + ")");
@@ -58,6 +59,13 @@ std::vector<Input> ListImages(const std::string& root) {
     if (!is_new) {
       throw UserError("dataset_path: " + place->second + " and " + input.path +
                       " would give results of the same name; give one of their folders");
+    }
+  }
+  for (const Input& input : inputs) {
+    const auto other = seen.find(input.stem + "_color");
+    if (colored && other != seen.end()) {
+      throw UserError("dataset_path: the colours of " + input.path + " and the labels of " + other->second +
+                      " would have the same name; rename one, or leave out --color");
     }
   }
   return inputs;

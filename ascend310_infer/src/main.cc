@@ -61,7 +61,8 @@ void Folder(const Options& options, const std::vector<Input>& inputs, const Mode
 void Run(const Options& options) {
   CheckPath(options.engine.model_path);
   const ModelDescription description = ReadDescription(options.engine.model_path);
-  const std::vector<Input> inputs = ListImages(options.dataset_path);
+  const bool colored = options.pipeline.labels && options.pipeline.color;
+  const std::vector<Input> inputs = ListImages(options.dataset_path, colored);
   const std::unique_ptr<Engine> engine = OpenEngine(options.engine);
   CheckModel(description, *engine);
   Results results(options.result_path, options.pipeline.labels || options.pipeline.color);

@@ -6,6 +6,7 @@ from mindspore import Tensor, nn, ops
 from mindspore.ops.operations import array_ops, nn_ops
 
 from src.backend import cpu_ops
+from src.backend.device import on_cpu
 
 LARGEST = 1e8  # bytes of columns that are made at once
 
@@ -33,7 +34,7 @@ class Conv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel, **options)
         self.compute_type = ms.float32
         stride = self.stride[0]
-        self.is_operator = ms.get_context("device_target") != "CPU" or kernel * stride == 1
+        self.is_operator = not on_cpu() or kernel * stride == 1
         if not self.is_operator:
             # Nine maps per output are fewer numbers than nine per input.
             self.by_taps = kernel == 3 and stride == 1 and 9 * out_channels < in_channels
@@ -62,7 +63,8 @@ class Conv2d(nn.Conv2d):
 class MaxPool(nn.Cell):
     """3x3, stride 2, padding 1, of maps without negative values: (N, C, H, W) -> about half of H and W.
 
-    On a CPU a border of zeros is put around the map: MindSpore's padded operator takes three times as long as both.
+    A border of zeros is put around the map, where MindSpore's own padding takes three times as long on a CPU and runs
+    on the slow processors beside an Ascend chip's cores (MaxPool3DWithArgmax).
 
     Args:
         ceil_mode: see ``torch.nn.MaxPool2d``; one row and column more where H and W are even.
@@ -71,20 +73,25 @@ class MaxPool(nn.Cell):
     def __init__(self, ceil_mode: bool = False):
         super().__init__()
         self.ceil_mode = ceil_mode
-        self.is_operator = ms.get_context("device_target") != "CPU"
-        self.padded = nn.MaxPool2d(3, stride=2, pad_mode="pad", padding=1, ceil_mode=ceil_mode)
-        self.bare = nn.MaxPool2d(3, stride=2, pad_mode="valid")
+        self.is_operator = not on_cpu()
+        self.pool = nn.MaxPool2d(3, stride=2, pad_mode="valid")
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.padded(x) if self.is_operator else self.bare(self.border(self.border(x, 2), 3))
+        if self.is_operator:
+            return self.pool(ops.pad(x, (1, self.missing(x, 3), 1, self.missing(x, 2))))
+        return self.pool(self.border(self.border(x, 2), 3))
 
     def border(self, x: Tensor, axis: int) -> Tensor:
-        """One pixel of zeros before the axis, and behind it what the last window needs."""
-        sizes, length = list(x.shape), x.shape[axis]
-        missing = 2 * ((length if self.ceil_mode else length - 1) // 2 + 1) - length
+        """One pixel of zeros before the axis, and behind it what the last window needs; concatenated, as CPUs like."""
+        sizes = list(x.shape)
         sizes[axis] = 1
         edge = ops.zeros(tuple(sizes), x.dtype)
-        return ops.concat((edge, x, *([edge] * missing)), axis)
+        return ops.concat((edge, x, *([edge] * self.missing(x, axis))), axis)
+
+    def missing(self, x: Tensor, axis: int) -> int:
+        """Pixels that the last window needs behind the axis."""
+        length = x.shape[axis]
+        return 2 * ((length if self.ceil_mode else length - 1) // 2 + 1) - length
 
 
 def use_operators(network: nn.Cell) -> nn.Cell:
@@ -165,6 +172,14 @@ def channels_at_once(shape: tuple[int, ...], place: tuple[int, ...]) -> int:
 def as_tensor(size: tuple[int, int]) -> Tensor:
     """The numbers as a constant of the graph."""
     return Tensor(size, ms.int32)
+
+
+def resize_and_convolve(x: Tensor, layer: Conv2d, size: tuple[int, int]) -> Tensor:
+    """``layer`` on x upsampled to ``size``, bilinear with aligned corners: (N, C, h, w) -> (N, O, *size)."""
+    kind = layer.compute_type
+    if on_cpu():
+        return convolve_upsampled(x.astype(kind), layer.weight.astype(kind), size, layer.dilation[0])
+    return layer(ops.ResizeBilinearV2(align_corners=True)(x.astype(ms.float32), size))
 
 
 def convolve_upsampled(x: Tensor, weight: Tensor, size: tuple[int, int], dilation: int) -> Tensor:

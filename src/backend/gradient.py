@@ -10,18 +10,21 @@ from src.backend.device import separate
 Gradient = Callable[..., tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]
 
 
-def make_gradient(network: nn.Cell, loss: Callable, parameters: ParameterTuple, memory: str = "normal") -> Gradient:
+def make_gradient(
+    network: nn.Cell, loss: Callable, parameters: ParameterTuple, memory: str = "normal", *, features: bool = False
+) -> Gradient:
     """Returns ``gradient(image, *rest) -> (results of loss, gradients of the parameters)``.
 
     Args:
         loss: ``loss(outputs of the network, *rest) -> (total, *others)``; ``total`` is differentiated.
         memory: ``normal``, or ``low``: a third more work and no compiled network, see ``InPieces``.
+        features: the outputs are those of ``network.with_features``.
     """
     if memory == "low":
-        return InPieces(network, loss, parameters)
+        return InPieces(network, loss, parameters, features)
 
     def whole(image: Tensor, *rest):
-        return loss(network(image), *rest)
+        return loss(network.with_features(image) if features else network(image), *rest)
 
     gradient = ms.value_and_grad(whole, None, parameters, has_aux=True)
 
@@ -40,24 +43,24 @@ class InPieces:
     the aux head, those from there to the main head, and the two heads.
     """
 
-    def __init__(self, network: nn.Cell, loss: Callable, parameters: ParameterTuple):
+    def __init__(self, network: nn.Cell, loss: Callable, parameters: ParameterTuple, features: bool = False):
         self._parameters = parameters
         front, back, aux, main = network.pieces()
         self._front, self._back = [_Piece(cell) for cell in front], [_Piece(cell) for cell in back]
         self._aux, self._main = _Piece(aux), _Piece(main)
 
-        def of_logits(aux: Tensor, main: Tensor, *rest):
-            return loss((aux, main), *rest)
+        def of_outputs(aux: Tensor, main: Tensor, conv5: Tensor, *rest):
+            return loss((aux, main, conv5) if features else (aux, main), *rest)
 
-        self._loss = ms.value_and_grad(of_logits, (0, 1), None, has_aux=True)
+        self._loss = ms.value_and_grad(of_outputs, (0, 1, 2), None, has_aux=True)
 
     def __call__(self, image: Tensor, *rest):
         front = _inputs(self._front, image)
         back = _inputs(self._back, front[-1])
         aux, main = self._aux.cell(front[-1]), self._main.cell(back[-1])
-        results, (gradient_aux, gradient_main) = self._loss(aux, main, *rest)
+        results, (gradient_aux, gradient_main, gradient_features) = self._loss(aux, main, back[-1], *rest)
         found: dict[str, Tensor] = {}
-        gradient = self._main.pull_back(back.pop(), gradient_main, found)
+        gradient = self._main.pull_back(back.pop(), gradient_main, found) + gradient_features
         for piece in reversed(self._back):
             gradient = piece.pull_back(back.pop(), gradient, found)
         gradient = gradient + self._aux.pull_back(front.pop(), gradient_aux, found)

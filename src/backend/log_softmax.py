@@ -1,7 +1,9 @@
-"""Log softmax over the classes, and repeating along them, as a CPU does them quickly."""
+"""Log softmax over the classes, and repeating along them, as a CPU does them quickly and as chips do."""
 
 import mindspore as ms
 from mindspore import Tensor, nn, ops
+
+from src.backend.device import on_cpu
 
 
 class LogSoftmax(nn.Cell):
@@ -24,10 +26,11 @@ _log_softmax = LogSoftmax()
 
 
 def spread(x: Tensor, channels: int) -> Tensor:
-    """(N, 1, H, W) -> (N, channels, H, W), all alike."""
-    return ops.tile(x, (1, channels, 1, 1))
+    """(N, 1, H, W) -> (N, channels, H, W), all alike; as it is where operators repeat it as quickly themselves."""
+    return ops.tile(x, (1, channels, 1, 1)) if on_cpu() else x
 
 
 def log_probabilities(logits: Tensor) -> Tensor:
     """Logits (N, C, H, W) of any type -> log softmax over the classes in float32."""
-    return _log_softmax(logits.astype(ms.float32))
+    logits = logits.astype(ms.float32)
+    return _log_softmax(logits) if on_cpu() else ops.log_softmax(logits, axis=1)

@@ -26,13 +26,20 @@ Step = Callable[[list[tuple[Tensor, ...]]], dict[str, Tensor]]
 class Run:
     """What is trained. ``networks`` (the first is evaluated) and ``optimizers`` are what a snapshot holds.
 
-    ``watch`` looks at the losses, see ``DiscriminatorWatch``.
+    ``watch`` looks at the losses, see ``DiscriminatorWatch``. ``frozen`` are networks that nothing changes, in
+    evaluation mode.
     """
 
     networks: dict[str, nn.Cell]
     optimizers: dict[str, nn.Cell]
     step: Step
     watch: "DiscriminatorWatch | None" = None
+    frozen: tuple[str, ...] = ()
+
+    def set_train(self) -> None:
+        """Training mode for all networks but the frozen ones."""
+        for name, network in self.networks.items():
+            network.set_train(name not in self.frozen)
 
 
 class Engine:
@@ -63,14 +70,20 @@ class Engine:
         self.ranks, self.clip_norm = ranks, clip_norm
         self.average = AverageOverProcesses(ranks) if ranks > 1 else _unchanged
 
-    def gradient(self, network: nn.Cell, loss: Callable, optimizer: nn.Cell) -> Gradient:
+    def gradient(self, network: nn.Cell, loss: Callable, optimizer: nn.Cell, *, features: bool = False) -> Gradient:
         """Returns ``gradient(image, *rest) -> (losses, gradients of the optimizer's parameters)``.
 
         Args:
             loss: ``loss(outputs of the network, *rest) -> (total, *losses)``; ``total`` is differentiated.
+            features: the outputs are those of ``network.with_features``.
         """
         scaled = self._scaled(loss, is_first=True)
-        return _without_total(make_gradient(network, scaled, optimizer.parameters, self.memory))
+        return _without_total(make_gradient(network, scaled, optimizer.parameters, self.memory, features=features))
+
+    def source_gradient(self, network: nn.Cell, loss: Callable, optimizer: nn.Cell) -> Gradient:
+        """``gradient(image, label)`` of the labelled images; ``src.methods.additions`` adds the feature distance here,
+        whose value then follows the losses."""
+        return self.gradient(network, loss, optimizer)
 
     def gradient_of(self, loss: Callable, optimizer: nn.Cell, *, is_first: bool = False) -> Gradient:
         """The same of any ``loss(*tensors) -> (total, *losses)``; ``is_first``: of the optimizer with a loss scale."""
@@ -94,18 +107,14 @@ class Engine:
             after_update: called after the weights have changed, e.g. to let a teacher follow them; must return a
                 Tensor, or a graph would leave it out.
         """
-        update, average = self._make_update(optimizers, after_update), self.average
+        update = self._make_update(optimizers, after_update)
         all_names = (*names, *(self.loss_scale.NAMES if self.loss_scale is not None else ()))
 
         def whole(*batch):
             losses, gradients = sub_step(*batch)
-            return average(losses), update(gradients)
+            return update(gradients, losses)
 
-        def update_and_average(gradients, losses):  # one graph: MindSpore does not run one whose result is ()
-            state = update(gradients)
-            return average(losses), state
-
-        run_whole, run_sub_step, run_update = self.jit(whole), self.jit(sub_step), self.jit(update_and_average)
+        run_whole, run_sub_step, run_update = self.jit(whole), self.jit(sub_step), self.jit(update)
 
         def step(sub_batches: list[tuple[Tensor, ...]]) -> dict[str, Tensor]:
             if len(sub_batches) == 1:
@@ -138,12 +147,15 @@ class Engine:
         return scaled
 
     def _make_update(self, optimizers: tuple[nn.Cell, ...], after_update: Callable[[], Tensor] | None):
-        """``update(gradients of every optimizer) -> values of LossScale.NAMES``, none without a loss scale."""
+        """``update(gradients of every optimizer, losses) -> (mean losses of all processes, values of LossScale.NAMES)``
+
+        There are no such values without a loss scale.
+        """
         limits = (self.clip_norm, *[0.0] * (len(optimizers) - 1))
         reducers = tuple(
             [_reducer(one.parameters, self.ranks, limit) for one, limit in zip(optimizers, limits, strict=True)]
         )
-        loss_scale = self.loss_scale
+        loss_scale, average = self.loss_scale, self.average
 
         @separate  # reads the weights too, and of what one graph reads in two states MindSpore keeps a copy
         def apply(gradients):
@@ -157,20 +169,22 @@ class Engine:
         def reduce(gradients):
             return tuple([reducers[i](gradients[i]) for i in range(len(reducers))])
 
-        def update(gradients):
+        def update(gradients, losses):
             finish(reduce(gradients))
-            return ()
+            return average(losses), ()
 
-        def update_scaled(gradients):
-            # After the average over processes all of them see an overflow anywhere, and decide alike.
+        def update_scaled(gradients, losses):
             gradients = reduce((loss_scale.unscale(gradients[0]), *gradients[1:]))
             flat = ()
             for part in gradients:
                 flat = flat + part
-            is_finite = amp.all_finite(flat)
+            # Some chips look at a register of their own instead of the averaged gradients, and would decide alone.
+            overflow = 1.0 - amp.all_finite(flat).astype(ms.float32)
+            means = average((*losses, overflow))
+            is_finite = means[-1] == 0.0
             if is_finite:
                 finish(gradients)
-            return loss_scale.adjust(is_finite)
+            return means[:-1], loss_scale.adjust(is_finite)
 
         return update if loss_scale is None else update_scaled
 

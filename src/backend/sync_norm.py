@@ -3,6 +3,8 @@
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
+from src.backend import device
+
 
 class JointBatchNorm(nn.Cell):
     """A training step of batch norm whose statistics are those of all processes; takes the place of ``ops.BatchNorm``.
@@ -37,17 +39,17 @@ class JointBatchNorm(nn.Cell):
         return (y.astype(kind),)
 
 
-def synchronise_norms(network: nn.Cell, ranks: int, target: str) -> nn.Cell:
+def synchronise_norms(network: nn.Cell, ranks: int) -> nn.Cell:
     """Lets every batch norm of the network that is in training see the images of all ``ranks`` processes.
 
-    Ascend and GPU have an operator for it, the one in ``nn.SyncBatchNorm``; on CPU it is ``JointBatchNorm``.
+    Ascend has an operator for it, the one in ``nn.SyncBatchNorm``; elsewhere it is ``JointBatchNorm``.
     """
     for _, cell in network.cells_and_names():
         if isinstance(cell, nn.BatchNorm2d):
-            if target == "CPU":
-                joint = JointBatchNorm(ranks, cell.eps, cell.momentum)
-            else:
+            if device.target() == "Ascend":
                 joint = nn.SyncBatchNorm(cell.num_features, cell.eps, 1.0 - cell.momentum).bn_train
+            else:
+                joint = JointBatchNorm(ranks, cell.eps, cell.momentum)
             del cell.bn_train
             cell.bn_train = joint
     return network

@@ -33,6 +33,18 @@ WRAPPERS = (
     "ema",
     "teacher",
 )
+# Of these and of the keys of dictionaries, those of an average of the network (mean teacher, EMA).
+AVERAGES = (
+    "averaged_model",
+    "model_ema",
+    "ema_model",
+    "ema",
+    "teacher",
+    "ema_state_dict",
+    "state_dict_ema",
+    "params_ema",
+    "swa_model",
+)
 DEEPEST = 8  # words of a prefix
 
 
@@ -65,6 +77,11 @@ class Fit:
             max((CONTAINERS.index(key) for key in keys if key in CONTAINERS), default=-1),
             max((WRAPPERS.index(word) for word in words if word in WRAPPERS), default=-1),
         )
+
+    @property
+    def is_average(self) -> bool:
+        """Whether a key or wrapper says that this is the teacher."""
+        return any(word in AVERAGES for word in (*self.keys.split("."), *self.prefix.split(".")))
 
     @property
     def is_known(self) -> bool:

@@ -10,6 +10,7 @@ from safetensors.numpy import save
 
 from model_utils.errors import UserError
 from model_utils.files import replacing, write_bytes
+from model_utils.snapshot_names import TEACHER, partner_of
 from src.checkpoint.checksums import check_beside
 from src.checkpoint.files import WeightFile, damage_named, open_weights
 from src.checkpoint.fit import Fit, fits, original_name
@@ -63,6 +64,7 @@ def load_weights(
     allow_initial: bool = True,
     only_main: bool = False,
     new_classes: bool = False,
+    teacher: bool = False,
 ) -> Report:
     """Loads every parameter of ``network`` from a ``.ckpt``, ``.safetensors``, ``.pth`` or ``.pkl`` file.
 
@@ -84,6 +86,7 @@ def load_weights(
         allow_initial: take initial weights, which leave the heads random: for training only.
         only_main: the caller reads the main output alone, so that a file with one head will do.
         new_classes: where the file is for another number of classes, its class layers are left out: for training.
+        teacher: take the average of the network that lies beside it in the file, e.g. as DACS's ``ema_model``.
 
     Raises:
         UserError: anything else is missing, unexpected, of another shape, or not finite; the network is then
@@ -95,8 +98,12 @@ def load_weights(
         check_beside(path)
         with damage_named(path):
             found = fits(network, file.groups)
+        found = [fit for fit in found if fit.is_average] if teacher else found
+        if not found:
+            raise UserError(f"weights {path}: hold no teacher, as under ema_model; leave restore_teacher out")
         fit = found[0]
-        others = [other for other in found[1:] if not other.lacking()] if not fit.lacking() else []
+        is_whole = not fit.lacking() or fit.is_single_head
+        others = [other for other in found[1:] if is_whole and other.lacking() == fit.lacking()]
         if others and not fit.is_known:
             where = "; ".join(str(other) for other in (fit, *others))
             raise UserError(f"weights {path}: hold the network several times ({where}); keep the one you mean")
@@ -123,15 +130,22 @@ def load_weights(
     return Report(path, len(fit.found), missing, left_out, is_initial, place, "; ".join(map(str, others)), doubt)
 
 
-def restored(network: nn.Cell, path: str, *, to_train: bool = False, only_main: bool = False) -> nn.Cell:
+def restored(
+    network: nn.Cell, path: str, *, to_train: bool = False, only_main: bool = False, teacher: bool = False
+) -> nn.Cell:
     """``network`` with the weights of a file, whose report is printed; unchanged when ``path`` is empty.
 
     Args:
         to_train: initial weights will do, and those of another number of classes; see ``load_weights``.
         only_main: see ``load_weights``.
+        teacher: that of a snapshot, which is a file beside it, or of a file that holds both.
     """
     if path:
+        beside = partner_of(Path(path), TEACHER)
+        if teacher and beside.is_file():
+            path, teacher = str(beside), False
         options = {"allow_initial": to_train, "new_classes": to_train, "only_main": only_main or to_train}
+        options["teacher"] = teacher
         print(load_weights(network, Path(path), **options), flush=True)
     return network
 

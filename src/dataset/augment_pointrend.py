@@ -57,14 +57,13 @@ def resized_size(size: Size, short_side: int, longest: int = LONGEST) -> Size:
 def resized_part(image: np.ndarray, size: Size, corner: tuple[int, int], part: Size) -> np.ndarray:
     """``part`` of the image resized to ``size`` (Pillow's bilinear, antialiased), from its ``corner`` (top, left) on.
 
-    Only the part is computed. It equals that of the whole but for values halfway between two grey levels, which may be
-    rounded to the other one.
+    Equals that of the whole resized image, as detectron2 has it: Pillow scales columns first and rows afterwards, so
+    that cropping in between changes nothing.
     """
-    if image.shape[:2] == size:
-        return image[corner[0] : corner[0] + part[0], corner[1] : corner[1] + part[1]]
-    down, right = image.shape[0] / size[0], image.shape[1] / size[1]
-    box = (corner[1] * right, corner[0] * down, (corner[1] + part[1]) * right, (corner[0] + part[0]) * down)
-    return np.asarray(Image.fromarray(image).resize(part[::-1], Image.Resampling.BILINEAR, box=box))
+    rows, columns = (slice(corner[axis], corner[axis] + part[axis]) for axis in range(2))
+    wide = Image.fromarray(image).resize((size[1], image.shape[0]), Image.Resampling.BILINEAR)
+    wide = wide.crop((columns.start, 0, columns.stop, image.shape[0]))
+    return np.asarray(wide.resize((part[1], size[0]), Image.Resampling.BILINEAR))[rows]
 
 
 def choose_crop(label: np.ndarray, crop: Size, rng: np.random.Generator) -> tuple[int, int]:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from model_utils.config import Config
 from model_utils.errors import UserError
-from src.dataset.pixels import Size
+from src.dataset.pixels import Pixels, Size
 
 JITTER_ABOVE, BLUR_ABOVE = 0.2, 0.5  # applied if a uniform number is larger
 SIGMAS = (0.15, 1.15)  # of the blur, in pixels
@@ -39,6 +40,16 @@ class Mixing:
     true_colors: bool = False
     block: int = 0
     hidden: float = 0.7
+
+    @classmethod
+    def of(cls, config: Config, pixels: Pixels) -> "Mixing":
+        """That of a configuration, for a network's pixels."""
+        return cls(pixels.mean, strength=config.jitter_strength, block=config.masked_block, hidden=config.masked_share)
+
+    def check(self, size: Size) -> None:
+        """Raises a UserError where images of ``size`` are too small for the blocks."""
+        if self.block:
+            block_grid(size, self.block)
 
 
 @dataclass(frozen=True)
@@ -89,9 +100,16 @@ def draw(
     mixed = draw_look(of_batch, of_images, mixing.strength)
     if not mixing.block:
         return Draws(chosen, mixed)
-    masked = draw_look(of_batch, of_images, mixing.strength, is_masked=True)
-    grid = block_grid(label.shape[1:], mixing.block)
-    return Draws(chosen, mixed, masked, np.stack([rng.random((1, *grid)) for rng in of_images]))
+    return Draws(chosen, mixed, *draw_mask(label.shape[1:], of_batch, of_images, mixing))
+
+
+def draw_mask(
+    size: Size, of_batch: np.random.Generator, of_images: list[np.random.Generator], mixing: Mixing
+) -> tuple[Look, np.ndarray]:
+    """``masked`` and ``cells`` of ``Draws``, for images of ``size``."""
+    look = draw_look(of_batch, of_images, mixing.strength, is_masked=True)
+    grid = block_grid(size, mixing.block)
+    return look, np.stack([rng.random((1, *grid)) for rng in of_images])
 
 
 def mix_batch(
@@ -110,8 +128,39 @@ def mix_batch(
     mixed = change_look(mix(mask, image_s, image_t) + mean, draws.mixed, mixing.true_colors) - mean
     if draws.masked is None:
         return mask, mixed
-    masked = change_look(image_t + mean, draws.masked, mixing.true_colors) - mean
-    return mask, mixed, masked * block_mask(draws.cells, image_t.shape[-2:], mixing.hidden)[:, None]
+    return mask, mixed, mask_blocks(image_t, draws.masked, draws.cells, mixing)
+
+
+def mask_blocks(image: np.ndarray, look: Look, cells: np.ndarray, mixing: Mixing) -> np.ndarray:
+    """(N, 3, H, W) -> the same with colours and blur of ``look``, and 0, the mean colour, where it is hidden."""
+    mean = np.float32(mixing.mean)[:, None, None]
+    changed = change_look(image + mean, look, mixing.true_colors) - mean
+    return changed * block_mask(cells, image.shape[-2:], mixing.hidden)[:, None]
+
+
+def mix_of_domains(
+    batch: tuple[np.ndarray, ...],
+    of_batch: np.random.Generator,
+    of_images: list[np.random.Generator],
+    *,
+    mixing: Mixing,
+) -> tuple[np.ndarray, ...]:
+    """What DACS adds to (image_s, label_s, image_t), see ``mix_batch``."""
+    image_s, label_s, image_t = batch
+    return mix_batch(image_s, label_s, image_t, draw(label_s, of_batch, of_images, mixing), mixing)
+
+
+def mask_images(
+    batch: tuple[np.ndarray, ...],
+    of_batch: np.random.Generator,
+    of_images: list[np.random.Generator],
+    *,
+    mixing: Mixing,
+    place: int,
+) -> tuple[np.ndarray]:
+    """What MIC adds to a batch: its images at ``place``, masked."""
+    look, cells = draw_mask(batch[place].shape[-2:], of_batch, of_images, mixing)
+    return (mask_blocks(batch[place], look, cells, mixing),)
 
 
 def choose_classes(label: np.ndarray, of_images: list[np.random.Generator], classes_of: str) -> list[np.ndarray]:
@@ -210,7 +259,9 @@ def block_grid(size: Size, block: int) -> Size:
     """
     grid = round(size[0] / block), round(size[1] / block)
     if 0 in grid:
-        raise UserError(f"mask_block: {block} is too large for images of {size[1]}x{size[0]}; give e.g. {size[0] // 4}")
+        raise UserError(
+            f"masked_block: {block} is too large for images of {size[1]}x{size[0]}; give e.g. {size[0] // 4}"
+        )
     return grid
 
 

@@ -78,6 +78,13 @@ class Data:
         return self.target.samples(config.set, _path(config.data_list_target), on_missing=config.on_missing)
 
     @property
+    def folder_of_labels(self) -> Path:
+        """Where the labels of ``labelled`` are."""
+        if self.are_pseudo_labels:
+            return Path(self._config.ranking_dir)
+        return self.source.root if self.has_source else self.target.root
+
+    @property
     def title(self) -> str:
         """Of the data set whose labels are learnt."""
         return (self.source or self.target).description.title

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from model_utils.errors import UserError, patience
 from src.dataset.pixels import Pixels, Size
+from src.dataset.rare_classes import RareClassOrder, rich_crop
 from src.dataset.samples import Sample
 from src.dataset.transforms import load_label, read_bgr
 
@@ -46,12 +47,15 @@ def image_loader(pixels: Pixels, size: Size, *, augment: Augment | None = None) 
     return Loader(load, ("image",))
 
 
-def pair_loader(pixels: Pixels, size: Size, *, augment: Augment | None = None, same_size: bool = True) -> Loader:
+def pair_loader(
+    pixels: Pixels, size: Size, *, augment: Augment | None = None, same_size: bool = True, enough: float = 0
+) -> Loader:
     """(image (3, *size) float32, label (*size) int32).
 
     Args:
         augment: changes images and labels and brings them to their size; without it they are resized.
         same_size: a label file must have its image's size.
+        enough: pixels of a sample's wanted class above which an augmented image is taken, see ``rich_crop``.
     """
 
     def load(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +63,7 @@ def pair_loader(pixels: Pixels, size: Size, *, augment: Augment | None = None, s
         expected = image.shape[:2] if same_size else None
         label = load_label(sample.label, None if augment else size, sample.table, image_size=expected)
         if augment:
-            image, label = augment(image, label, rng)
+            image, label = rich_crop(lambda: augment(image, label, rng), sample.wanted, enough)
             return pixels.normalize(image), label.astype(np.int32)
         return pixels.prepare(image, size), label.astype(np.int32)
 
@@ -81,13 +85,16 @@ class SampleOrder:
         epoch, place = divmod(position, self._count)
         return int(self._epoch(epoch)[place])
 
+    def wanted(self, position: int) -> None:
+        """No class in particular."""
+
 
 class _Source:
     """Random access for MindData: sample number ``index`` of this rank -> arrays."""
 
-    def __init__(self, samples, load: Callable, seed, first, rank, ranks, length, on_broken):
+    def __init__(self, samples, load: Callable, seed, order, first, rank, ranks, length, on_broken):
         self._samples, self._load, self._seed = samples, load, seed
-        self._order = SampleOrder(len(samples), seed)
+        self._order = order or SampleOrder(len(samples), seed)
         self._first, self._rank, self._ranks, self._length = first, rank, ranks, length
         self._on_broken = on_broken
         self._lock = threading.Lock()
@@ -100,9 +107,9 @@ class _Source:
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         position = (self._first + int(index)) * self._ranks + self._rank
-        number = self._order[position]
+        number, wanted = self._order[position], self._order.wanted(position)
         for attempt in range(len(self._samples)):
-            sample = self._samples[(number + attempt) % len(self._samples)]
+            sample = replace(self._samples[(number + attempt) % len(self._samples)], wanted=wanted)
             self.reading[threading.get_ident()] = sample.image
             try:
                 return self._load(sample, np.random.default_rng([self._seed, position, 1 + attempt]))
@@ -170,6 +177,7 @@ def create_stream(
     ranks: int = 1,
     workers: int = 2,
     on_broken: str = "fail",
+    order: RareClassOrder | None = None,
 ) -> Stream:
     """Batches ``start`` to ``batches - 1`` of this rank's endless shuffled sequence, decoded ahead by threads.
 
@@ -177,6 +185,7 @@ def create_stream(
 
     Args:
         on_broken: ``fail`` raises a damaged file's UserError; ``skip`` takes the next sample instead.
+        order: of the samples, another than epochs of all of them.
 
     Returns:
         Iterator of what ``loader`` makes of the samples, each array with an axis for the batch in front.
@@ -185,7 +194,7 @@ def create_stream(
         UserError: from ``next``; a file is damaged, the label does not fit, ...
     """
     length = (batches - start) * batch_size
-    source = _Source(samples, loader.load, seed, start * batch_size, rank, ranks, length, on_broken)
+    source = _Source(samples, loader.load, seed, order, start * batch_size, rank, ranks, length, on_broken)
     return Stream(source, list(loader.names), batch_size, workers)
 
 

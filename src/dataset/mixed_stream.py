@@ -1,49 +1,54 @@
-"""Batches of two domains with what self-training makes of them."""
+"""Batches with what self-training makes of their images."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-import mindspore as ms
+import numpy as np
+from mindspore import Tensor
 
-from src.dataset.class_mix import Mixing, draw, generators, mix_batch
+from model_utils.device_adapter import Device
+from src.dataset.class_mix import generators
+
+# (arrays of a batch, generator of the batch, generators of its images) -> the arrays that are added
+Make = Callable[[tuple[np.ndarray, ...], np.random.Generator, list[np.random.Generator]], tuple[np.ndarray, ...]]
 
 
 class MixedStream:
-    """Endless (image_s, label_s, image_t, mask, mixed), with MIC also masked target images, see ``mix_batch``.
+    """Adds what ``make`` gives to the batches of ``stream``; batch ``number`` is the next one.
 
-    The next batch is made ahead by a thread of its own; OpenCV lets go of Python's lock meanwhile.
-
-    Args:
-        source: batches (image_s, label_s); ``target``: (image_t,). Crops of one size.
-        seed, start, rank, ranks: as in ``create_stream``; batch ``start`` is the first.
+    That is a function of (seed, number), so that a run goes on anywhere, and made while the last batch is in use.
     """
 
-    def __init__(self, source, target, mixing: Mixing, *, seed: int, start: int = 0, rank: int = 0, ranks: int = 1):
-        self._source, self._target, self._mixing = source, target, mixing
-        self._generators: Callable = lambda batch, count: generators(seed, batch, count, rank, ranks)
-        self._batch = start
+    def __init__(self, stream: Iterator, make: Make, seed: int, number: int, device: Device):
+        self._stream, self._make, self._seed, self._number = stream, make, seed, number
+        self._place = {"rank": device.rank, "ranks": device.ranks}
         self._pool = ThreadPoolExecutor(1)
-        self._ahead: Future | None = None
+        self._ahead = self._pool.submit(self._next)
 
-    def __iter__(self) -> Iterator[tuple[ms.Tensor, ...]]:
+    @property
+    def broken(self) -> set[Path]:
+        """Files that were skipped."""
+        return self._stream.broken
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         return self
 
-    def __next__(self) -> tuple[ms.Tensor, ...]:
-        ready = self._ahead or self._pool.submit(self._make)
-        batch = ready.result()
-        self._ahead = self._pool.submit(self._make)
+    def __next__(self) -> tuple[Tensor, ...]:
+        batch = self._ahead.result()
+        self._ahead = self._pool.submit(self._next)
         return batch
 
-    def close(self) -> None:
-        """Ends the workers."""
-        self._pool.shutdown(cancel_futures=True)
-        self._source.close()
-        self._target.close()
+    def _next(self) -> tuple[Tensor, ...]:
+        batch = next(self._stream)
+        arrays = tuple(tensor.asnumpy() for tensor in batch)
+        of_batch, of_images = generators(self._seed, self._number, len(arrays[0]), **self._place)
+        self._number += 1
+        made = self._make(arrays, of_batch, of_images)
+        return (*batch, *(Tensor(array.astype(np.float32)) for array in made))
 
-    def _make(self) -> tuple[ms.Tensor, ...]:
-        originals = (*next(self._source), *next(self._target))
-        image_s, label_s, image_t = (tensor.asnumpy() for tensor in originals)
-        draws = draw(label_s, *self._generators(self._batch, len(label_s)), self._mixing)
-        self._batch += 1
-        made = mix_batch(image_s, label_s, image_t, draws, self._mixing)
-        return (*originals, *(ms.Tensor(array) for array in made))
+    def close(self) -> None:
+        """Ends the workers; what was made ahead is dropped."""
+        self._ahead.exception()
+        self._pool.shutdown()
+        self._stream.close()

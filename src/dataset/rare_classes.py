@@ -13,12 +13,12 @@ import numpy as np
 
 from model_utils.errors import UserError
 from model_utils.files import read_json, write_json
-from src.dataset.labels import IGNORE
 from src.dataset.samples import Sample
-from src.dataset.transforms import Size, load_label
+from src.dataset.transforms import load_label
 
 CACHE = "class_counts.json"
 RECROPS = 10  # crops after the first, see ``rich_crop``
+ENOUGH = 0.5  # of the pixels that an image must have, those that a crop should have
 FILES_BETWEEN_WRITES = 2000  # so that a count that was interrupted goes on
 
 Crop = tuple[np.ndarray, np.ndarray]  # image, label (H, W)
@@ -97,6 +97,10 @@ class RareClassOrder:
     def __getitem__(self, position: int) -> int:
         return self.draw(position)[1]
 
+    def wanted(self, position: int) -> int:
+        """The class for the sake of which the sample is drawn."""
+        return self.draw(position)[0]
+
     def draw(self, position: int) -> tuple[int, int]:
         """(class, number of the sample)"""
         rng = np.random.default_rng([self._seed, position, 0])
@@ -105,37 +109,17 @@ class RareClassOrder:
         return train_id, int(rng.choice(self._candidates[train_id]))
 
 
-def rich_crop(make: Callable[[], Crop], train_id: int, min_pixels: float) -> Crop:
-    """The first crop with more than ``min_pixels`` pixels of the class; after ten repetitions whatever comes."""
+def rich_crop(make: Callable[[], Crop], train_id: int | None, min_pixels: float) -> Crop:
+    """The first crop with more than ``min_pixels`` pixels of the class; after ten repetitions whatever comes.
+
+    Without a class it is the first.
+    """
     image, label = make()
-    for _ in range(RECROPS):
+    for _ in range(0 if train_id is None else RECROPS):
         if np.count_nonzero(label == train_id) > min_pixels:
             break
         image, label = make()
     return image, label
-
-
-def random_crop(
-    image: np.ndarray, label: np.ndarray, size: Size, rng: np.random.Generator, largest_share: float = 1.0
-) -> Crop:
-    """A crop of (H, W, 3) and (H, W) at a random place, which must have two classes and none of ``largest_share``.
-
-    After ten repetitions whatever comes is taken, as in mmsegmentation; with 1.0 the first.
-    """
-    if label.shape[0] < size[0] or label.shape[1] < size[1]:
-        raise UserError(f"crop_size: {size[1]},{size[0]} is larger than images of {label.shape[1]},{label.shape[0]}")
-
-    def place() -> tuple[slice, slice]:
-        y, x = (int(rng.integers(n - m, endpoint=True)) for n, m in zip(label.shape, size, strict=True))
-        return slice(y, y + size[0]), slice(x, x + size[1])
-
-    crop = place()
-    for _ in range(RECROPS if largest_share < 1 else 0):
-        counts = np.bincount(label[crop].ravel(), minlength=IGNORE + 1)[:IGNORE]
-        if np.count_nonzero(counts) > 1 and counts.max() < largest_share * counts.sum():
-            break
-        crop = place()
-    return image[crop], label[crop]
 
 
 def _count(sample: Sample, num_classes: int) -> list[int]:

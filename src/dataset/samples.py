@@ -1,6 +1,7 @@
 """What every data set is made of: samples, list files, and pairs with a missing half."""
 
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -13,13 +14,15 @@ from src.dataset.labels import TRAIN_ID
 class Sample:
     """One image; ``name`` is its line in a list file, e.g. ``aachen/aachen_000000_000019_leftImg8bit.png``.
 
-    ``table`` leads from the label file's values to trainIds, see ``load_label``.
+    ``table`` leads from the label file's values to trainIds, see ``load_label``. ``wanted`` is the class for the sake
+    of which it was drawn, see ``RareClassOrder``.
     """
 
     name: str
     image: Path
     label: Path | None
     table: np.ndarray = field(default_factory=lambda: TRAIN_ID, repr=False, compare=False)
+    wanted: int | None = None
 
 
 def flat_name(name: str) -> str:
@@ -39,17 +42,18 @@ def evenly(count: int, most: int) -> list[int]:
 
 
 def refuse_same_results(samples: list[Sample]) -> None:
-    """Refuses images whose results would overwrite each other, such as ``a.jpg`` and ``a.png``.
+    """Refuses images whose results, ``NAME.png`` and ``NAME_color.png``, would overwrite each other, such as those of
+    ``a.jpg`` and ``a.png``.
 
     Raises:
         UserError: names two of them.
     """
     seen: dict[str, str] = {}
-    for sample in samples:
-        other = seen.setdefault(flat_name(sample.name), sample.name)
+    for sample, end in product(samples, ("", "_color")):
+        other = seen.setdefault(f"{Path(flat_name(sample.name)).stem}{end}", sample.name)
         if other != sample.name:
             raise UserError(
-                f"{sample.image}: its results would have the name of those of {other}, {flat_name(other)}; "
+                f"{sample.image}: its results would have a name of those of {other}; "
                 "rename one of them, or leave it out with a list file"
             )
 

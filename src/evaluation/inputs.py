@@ -45,7 +45,9 @@ def list_inputs(source: Path, results: Path, list_file: Path | None = None) -> d
     named = {
         path: name if count[is_video(path), name] == 1 else f"{name}_{path.suffix[1:]}" for path, name in plain.items()
     }
-    twice = [name for (_, name), times in Counter((is_video(p), n) for p, n in named.items()).items() if times > 1]
+    made = Counter((is_video(path), name) for path, name in named.items())
+    made.update((False, f"{name}_color") for path, name in named.items() if not is_video(path))
+    twice = [name for (_, name), times in made.items() if times > 1]
     if twice:
         raise UserError(f"{source}: two files would have results of the name {twice[0]}; rename one of them")
     return named

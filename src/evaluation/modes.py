@@ -156,7 +156,9 @@ def rank(config: Config, device: Device) -> None:
     if config.normalize_rare and list(classes.names) != CLASS_NAMES:
         raise UserError("normalize_rare: knows the rare ones of Cityscapes' 19 classes only; leave it out")
     options = {key: getattr(config, key) for key in ("network", "num_classes", "aspp_branches")}
+    options |= {key: True for key in ("restore_teacher", "label_by_teacher") if getattr(config, key)}
     model = describe_model(checkpoint, config.input_size_target, options)
+    teacher = _trained(config, teacher=True) if config.label_by_teacher else None
     if device.is_first:
         open_ranking(folder, model)
     wait_for_all(device)
@@ -167,7 +169,7 @@ def rank(config: Config, device: Device) -> None:
     wait_for_all(device)  # before anyone adds to the part files that the others still read
     dataset = eval_dataset(config, share, network)
     images = tqdm(dataset, desc="ranking", unit="image")
-    options = {"classes": classes, "rank": device.rank, "compiled": config.mode == "graph"}
+    options = {"classes": classes, "rank": device.rank, "compiled": config.mode == "graph", "teacher": teacher}
     score_images(network, images, folder, config.input_size_target, **options)
     if dataset.broken:
         print(f"left out: {len(dataset.broken)} images cannot be read, e.g. {next(iter(dataset.broken.values()))}")
@@ -206,9 +208,13 @@ def eval_dataset(config: Config, samples: list[Sample], network: Network) -> Eva
     return EvalDataset(samples, config.input_size_target, network.PIXELS, **options)
 
 
+def _trained(config: Config, *, teacher: bool) -> Network:
+    return restored(build_network(config), config.restore_from, only_main=True, teacher=teacher)
+
+
 def _network(config: Config) -> Network:
     """The network of ``restore_from``, averaged with that of ``ensemble_with`` if there is one."""
-    network = restored(build_network(config), config.restore_from, only_main=True)
+    network = _trained(config, teacher=config.restore_teacher)
     if not config.ensemble_with:
         return network
     return Ensemble(

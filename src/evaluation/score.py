@@ -1,5 +1,6 @@
 """Scores: of a network on a data set, and of folders of saved predictions."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +12,12 @@ from mindspore import Tensor, ops
 from model_utils.errors import UserError
 from src.backend.step import jit
 from src.dataset.cityscapes import IMAGE_END
+from src.dataset.folders import walk
 from src.dataset.labels import AS_IT_IS, TRAIN_ID
 from src.dataset.loader import EvalItem
 from src.dataset.pixels import Size
 from src.dataset.transforms import load_label
-from src.evaluation.devkit import Devkit
+from src.evaluation.devkit import Devkit, train_ids_of
 from src.evaluation.metrics import Confusion, RunningMean
 from src.methods.losses import entropy_loss
 from src.models.layers import resize_to
@@ -171,25 +173,32 @@ def score_folder(
     ``prediction_folder``. Returns the counts and the number of scored images.
 
     Args:
-        devkit: its lists and ids instead.
+        devkit: its pairs, classes and ids instead.
         each: called with (number, how many, counts up to here) after every image.
 
     Raises:
-        UserError: no labels, missing or damaged predictions, other sizes.
+        UserError: no labels; missing or damaged predictions, several of one name, other sizes.
     """
     pairs = devkit.pairs if devkit else [(path, path.name.partition("_gtFine_")[0]) for path in _labels(label_folder)]
-    predictions = {path.name: path for path in sorted(prediction_folder.rglob("*.png"))}
+    predictions = defaultdict(list)
+    for path in walk(prediction_folder, lambda name: name.lower().endswith(".png")):
+        predictions[path.name].append(path)
+    as_it_is = train_ids_of(len(devkit.names)) if devkit else AS_IT_IS
     confusion, missing, scored = Confusion(len(devkit.names) if devkit else 19), [], 0
     for number, (path, name) in enumerate(pairs):
-        found = next(
-            (predictions[n] for n in (name, name + IMAGE_END, f"{name}.png", path.name) if n in predictions), None
+        alike = next(
+            (predictions[n] for n in (name, name + IMAGE_END, f"{name}.png", path.name) if n in predictions), []
         )
-        if found is None:
+        if not alike:
             missing.append(name)
             continue
-        ids = devkit.table if devkit else TRAIN_ID
-        label = load_label(path, table=ids if path.name.endswith("labelIds.png") else AS_IT_IS)
-        prediction = load_label(found, table=AS_IT_IS if predictions_are == "trainId" else ids)
+        found = alike[0]
+        if len(alike) > 1:
+            raise UserError(f"{prediction_folder}: holds {found} and {alike[1]}; give the folder of one of them")
+        ids = TRAIN_ID if path.name.endswith("labelIds.png") else AS_IT_IS
+        label = load_label(path, table=devkit.table_of(path) if devkit else ids)
+        own = devkit.table if devkit else TRAIN_ID
+        prediction = load_label(found, table=as_it_is if predictions_are == "trainId" else own)
         if label.shape != prediction.shape:
             raise UserError(f"{found}: is {prediction.shape[::-1]}, but its label {path} is {label.shape[::-1]} (W, H)")
         confusion.add(label, prediction)

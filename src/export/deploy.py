@@ -1,4 +1,4 @@
-"""A trained network as a file for inference: MINDIR or ONNX, compared with MindSpore on the spot."""
+"""A trained network as a file for inference: MINDIR, ONNX or AIR, compared with MindSpore on the spot."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -134,13 +134,33 @@ def export_onnx(network: DeployNet, target: Path, *, batch: int | None, size: Si
         convert_mindir(files[0], temporary, doubled=files[1] if batch is None else None, opset=opset)
 
 
+def export_air(network: DeployNet, target: Path, *, batch: int, size: Size) -> None:
+    """Writes ``target`` (.air), a graph of Ascend's own that nothing but its compiler reads.
+
+    Raises:
+        UserError: the file cannot be written, or this MindSpore does not write AIR any more.
+    """
+    with replacing(target) as temporary:
+        name = temporary.with_name("graph.air")  # other names would get another ending
+        try:
+            ms.export(network, Tensor(network.example(batch, size)), file_name=str(name), file_format="AIR")
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise UserError(
+                f"{target}: MindSpore {ms.__version__} does not write it here ({str(error).strip().splitlines()[0]}); "
+                "use --file_format ONNX and bash scripts/convert_om.sh"
+            ) from error
+        name.replace(temporary)
+
+
 def differences(
     network: DeployNet, path: Path, *, batch: int | None, size: Size, key: bytes = b"", key_mode: str = "AES-GCM"
 ) -> dict[str, float]:
     """Largest difference between MindSpore and each program that can read ``path``, relative to the largest output.
 
-    For label maps it is the share of other labels. An open batch is tried with two images.
+    For label maps it is the share of other labels. An open batch is tried with two images. Nothing reads .air files.
     """
+    if path.suffix == ".air":
+        return {}
     image = network.example(batch or 2, size, seed=1)
     expected = [output.asnumpy() for output in network(Tensor(image))]
     if path.suffix == ".mindir":

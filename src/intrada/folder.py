@@ -15,20 +15,28 @@ MASKS, EASY, HARD, ABOUT = "color_masks", "easy_split.txt", "hard_split.txt", "r
 def list_pseudo_labels(folder: Path, images: list[Sample]) -> list[Sample]:
     """The easy split with its pseudo labels; ``images`` are the samples that ``easy_split.txt`` names.
 
+    A ranking made by the original has no record of its size; then all pseudo labels must have that of the first.
+
     Raises:
         UserError: the ranking is not complete, or a pseudo label is missing or has another size than recorded.
     """
-    size = read_ranking(folder)["model"]["size"]
+    size = None if is_made_elsewhere(folder) else read_ranking(folder)["model"]["size"]
     masks = folder / MASKS
     samples = [Sample(sample.name, sample.image, masks / flat_name(sample.name), ALL_IDS) for sample in images]
     for sample in keep_pairs(samples, "fail"):
         with Image.open(sample.label) as mask:
+            size = size or list(mask.size[::-1])
             if list(mask.size[::-1]) != size:
                 raise UserError(
                     f"{sample.label}: is {mask.size[0]}x{mask.size[1]}, but the ranking was made at "
                     f"{size[1]}x{size[0]}; rank the images again"
                 )
     return samples
+
+
+def is_made_elsewhere(folder: Path) -> bool:
+    """Whether the folder holds a ranking of another program's, such as the original's ``entropy.py``."""
+    return (folder / EASY).is_file() and not (folder / ABOUT).exists()
 
 
 def read_ranking(folder: Path) -> dict:

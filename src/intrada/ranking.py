@@ -19,6 +19,7 @@ from pathlib import Path
 
 import mindspore as ms
 import numpy as np
+from mindspore import ops
 
 from model_utils.errors import UserError
 from model_utils.files import write_csv, write_json, write_text, writing_to
@@ -28,8 +29,9 @@ from src.dataset.loader import EvalItem
 from src.dataset.pixels import Size
 from src.dataset.samples import Sample, flat_name
 from src.intrada.entropy import EntropyScore, final_scores, split
-from src.intrada.folder import ABOUT, EASY, HARD, MASKS
+from src.intrada.folder import ABOUT, EASY, HARD, MASKS, is_made_elsewhere
 from src.intrada.sheet import plot_ranking
+from src.models.layers import resize_to
 from src.models.network import Network
 from src.pictures.scenes import heat_map, save_image, save_prediction
 
@@ -48,8 +50,13 @@ def open_ranking(folder: Path, model: dict) -> None:
     """Makes the folder, or goes on in that of the same model.
 
     Raises:
-        UserError: the folder holds another model's ranking, or cannot be written.
+        UserError: the folder holds another model's or program's ranking, or cannot be written.
     """
+    if is_made_elsewhere(folder):
+        raise UserError(
+            f"{folder}: holds a ranking made elsewhere ({EASY} without {ABOUT}), which can be trained with as it is; "
+            "give another --result_dir for a new one"
+        )
     about = folder / ABOUT
     try:
         if about.is_file():
@@ -71,10 +78,12 @@ def score_images(
     classes: Classes = CITYSCAPES,
     rank: int = 0,
     compiled: bool = True,
+    teacher: Network | None = None,
 ) -> None:
     """Scores this process' images, writing each one's files while the next is computed.
 
     Args:
+        teacher: whose predictions are the pseudo labels; ``network``'s when nothing is given.
         dataset: images that are already scored should be left out, see ``scored``.
 
     Raises:
@@ -82,9 +91,14 @@ def score_images(
     """
     network.set_train(False)
     cell = EntropyScore(size)
+    if teacher is not None:
+        teacher.set_train(False)
 
     def forward(image):
-        return cell(network.main(image))
+        entropy, rare, train_ids, entropy_map = cell(network.main(image))
+        if teacher is not None:
+            train_ids = ops.argmax(resize_to(teacher.main(image).astype(ms.float32), size), 1).astype(ms.int32)
+        return entropy, rare, train_ids, entropy_map
 
     run = jit(forward, compiled)
     part = folder / f"part_{rank}.csv"

@@ -14,7 +14,7 @@ from model_utils.config import Config
 from src.backend.gradient import add
 from src.backend.step import Engine, Run, Step
 from src.checkpoint import restored
-from src.methods.losses import domain_loss, segmentation_loss, self_information_view, softmax_view
+from src.methods.losses import SOURCE_LOSSES, domain_loss, self_information_view, softmax_view
 from src.models import Discriminator
 from src.models.layers import resize_to
 from src.training.discriminator_health import watch_of
@@ -34,6 +34,7 @@ def make_step(
     *,
     view: Callable[[Tensor], Tensor] = softmax_view,
     objective: str = "Vanilla",
+    source_mean: str = "valid",
     lambda_seg: float = 0.1,
     lambda_adv: tuple[float, float] = (2e-4, 1e-3),
 ) -> Step:
@@ -44,12 +45,15 @@ def make_step(
     Args:
         view: logits -> what the discriminators see.
         objective: ``Vanilla`` or ``LS``, see ``domain_loss``.
+        source_mean: see ``SOURCE_LOSSES``.
         lambda_adv: weights of the adversarial losses (aux, main).
     """
 
+    segmentation = SOURCE_LOSSES[source_mean]
+
     def source_loss(logits, label: Tensor):
         aux, main = (resize_to(x, label.shape[-2:]) for x in logits)
-        seg_aux, seg_main = segmentation_loss(aux, label), segmentation_loss(main, label)
+        seg_aux, seg_main = segmentation(aux, label), segmentation(main, label)
         return seg_main + lambda_seg * seg_aux, seg_aux, seg_main, aux, main
 
     def target_loss(logits, size: tuple[int, int]):
@@ -64,17 +68,17 @@ def make_step(
         loss_main = domain_loss(d_main(main_s), False, objective) + domain_loss(d_main(main_t), True, objective)
         return (loss_aux + loss_main) / 2, loss_aux / 2, loss_main / 2
 
-    gradient_s = engine.gradient(generator, source_loss, optimizer_g)
+    gradient_s = engine.source_gradient(generator, source_loss, optimizer_g)
     gradient_t = engine.gradient(generator, target_loss, optimizer_g)
     gradient_d = engine.gradient_of(discriminator_loss, optimizer_d)
 
     def sub_step(image_s: Tensor, label_s: Tensor, image_t: Tensor):
-        (seg_aux, seg_main, aux_s, main_s), gradients_s = gradient_s(image_s, label_s)
+        seg, gradients_s = gradient_s(image_s, label_s)
         (adv_aux, adv_main, aux_t, main_t), gradients_t = gradient_t(image_t, image_t.shape[-2:])
-        source = view(ops.stop_gradient(aux_s)), view(ops.stop_gradient(main_s))
+        source = view(ops.stop_gradient(seg[2])), view(ops.stop_gradient(seg[3]))
         target = ops.stop_gradient(aux_t), ops.stop_gradient(main_t)
         (loss_aux, loss_main), gradients_d = gradient_d(*source, *target)
-        losses = (seg_aux, seg_main, adv_aux, adv_main, loss_aux, loss_main)
+        losses = (*seg[:2], *seg[4:], adv_aux, adv_main, loss_aux, loss_main)
         return losses, (add(gradients_s, gradients_t), gradients_d)
 
     return engine.step(NAMES, sub_step, (optimizer_g, optimizer_d))
@@ -98,6 +102,7 @@ def build(config: Config, generator: nn.Cell, optimizer: nn.Cell, engine: Engine
         engine,
         view=VIEWS[config.view],
         objective=config.gan,
+        source_mean=config.source_mean,
         lambda_seg=config.lambda_seg,
         lambda_adv=(config.lambda_adv_target1, config.lambda_adv_target2),
     )

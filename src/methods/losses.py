@@ -4,11 +4,14 @@ Letters: N batch, C classes, H W pixels, h w score pixels. Logits are raw; label
 """
 
 import math
+from collections.abc import Callable
 
 import mindspore as ms
 from mindspore import Tensor, ops
 
-from src.backend.log_softmax import log_probabilities, spread
+from src.backend.log_softmax import log_probabilities
+from src.backend.pixelwise import cross_entropy_sum
+from src.models.layers import resize_to
 
 IGNORE = 255
 
@@ -18,12 +21,39 @@ def segmentation_loss(logits: Tensor, label: Tensor) -> Tensor:
 
     logits (N, C, H, W), label (N, H, W) int32 -> scalar.
     """
-    count, classes, height, width = logits.shape
-    label = label.expand_dims(1)
-    numbers = ops.tile(ops.arange(classes).astype(ms.int32).reshape((1, -1, 1, 1)), (count, 1, height, width))
-    picked = (spread(label, classes) == numbers).astype(ms.float32)  # all 0 where ignored
     valid = ops.maximum((label != IGNORE).astype(ms.float32).sum(), Tensor(1.0, ms.float32))
-    return -(log_probabilities(logits) * picked).sum() / valid
+    return cross_entropy_sum(logits, label, IGNORE) / valid
+
+
+def all_mean_loss(logits: Tensor, label: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Weighted cross entropy, mean over all pixels: ignored ones add 0 but count, and weights do not divide.
+
+    logits (N, C, H, W), label (N, H, W) int32, weight (N, H, W) or none -> scalar.
+    """
+    count, height, width = label.shape
+    return cross_entropy_sum(logits, label, IGNORE, weight) / (count * height * width)
+
+
+# What a source's cross entropy is the mean over: valid pixels (AdaptSegNet, ADVENT, DACS) or all (DAFormer, MIC).
+SOURCE_LOSSES = {"valid": segmentation_loss, "all": all_mean_loss}
+
+
+def of_heads(logits: tuple[Tensor, Tensor], lambda_aux: float, loss: Callable, *rest: Tensor) -> tuple[Tensor, ...]:
+    """(sum, *losses) of ``loss(upsampled logits, *rest)``; ``rest[0]`` (N, H, W) gives the size.
+
+    logits (aux, main); with ``lambda_aux`` 0 the aux head is left out, as in originals that have none.
+    """
+    size = rest[0].shape[-2:]
+    main = loss(resize_to(logits[1], size), *rest)
+    if lambda_aux == 0:
+        return main, main
+    aux = loss(resize_to(logits[0], size), *rest)
+    return main + lambda_aux * aux, aux, main
+
+
+def head_names(prefix: str, lambda_aux: float) -> tuple[str, ...]:
+    """Of ``of_heads``'s losses."""
+    return (f"{prefix}_aux", f"{prefix}_main") if lambda_aux else (f"{prefix}_main",)
 
 
 def domain_loss(score: Tensor, is_target: bool, objective: str = "Vanilla") -> Tensor:

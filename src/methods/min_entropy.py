@@ -5,7 +5,8 @@ from mindspore import Tensor, nn
 from model_utils.config import Config
 from src.backend.gradient import add
 from src.backend.step import Engine, Run, Step
-from src.methods.losses import entropy_loss, segmentation_loss
+from src.methods.losses import entropy_loss
+from src.methods.supervised import two_head_objective
 from src.models.layers import resize_to
 
 NAMES = ("seg_aux", "seg_main", "ent_aux", "ent_main")
@@ -16,24 +17,24 @@ def make_step(
     optimizer: nn.Cell,
     engine: Engine,
     *,
+    source_mean: str = "valid",
     lambda_seg: float = 0.1,
     lambda_ent: tuple[float, float] = (2e-4, 1e-3),
 ) -> Step:
     """Returns ``step([(image_s, label_s, image_t), …]) -> {name: scalar}`` for the names in ``NAMES``.
 
-    image_* are (N, 3, H, W), label_s is (N, H, W) trainIds; lambda_ent holds the weights of the entropies (aux, main).
+    image_* are (N, 3, H, W), label_s is (N, H, W) trainIds; lambda_ent holds the weights of the entropies (aux, main);
+    source_mean as in ``SOURCE_LOSSES``.
     The source image goes first, as in the original, because batch norm's running statistics are updated by both.
     """
 
-    def source_loss(logits, label: Tensor):
-        seg_aux, seg_main = (segmentation_loss(resize_to(x, label.shape[-2:]), label) for x in logits)
-        return seg_main + lambda_seg * seg_aux, seg_aux, seg_main
+    _, source_loss = two_head_objective(lambda_seg, source_mean)
 
     def target_loss(logits, size: tuple[int, int]):
         ent_aux, ent_main = (entropy_loss(resize_to(x, size)) for x in logits)
         return lambda_ent[0] * ent_aux + lambda_ent[1] * ent_main, ent_aux, ent_main
 
-    gradient_s = engine.gradient(network, source_loss, optimizer)
+    gradient_s = engine.source_gradient(network, source_loss, optimizer)
     gradient_t = engine.gradient(network, target_loss, optimizer)
 
     def sub_step(image_s: Tensor, label_s: Tensor, image_t: Tensor):
@@ -47,5 +48,6 @@ def make_step(
 def build(config: Config, network: nn.Cell, optimizer: nn.Cell, engine: Engine) -> Run:
     """The network and the step of the configuration."""
     lambda_ent = config.lambda_ent_target1, config.lambda_ent_target2
-    step = make_step(network, optimizer, engine, lambda_seg=config.lambda_seg, lambda_ent=lambda_ent)
+    options = {"source_mean": config.source_mean, "lambda_seg": config.lambda_seg, "lambda_ent": lambda_ent}
+    step = make_step(network, optimizer, engine, **options)
     return Run({"G": network}, {"G": optimizer}, step)

@@ -6,7 +6,7 @@ from mindspore import Tensor, nn
 
 from model_utils.config import Config
 from src.backend.step import Engine, Run, Step
-from src.methods.losses import cascade_loss, segmentation_loss
+from src.methods.losses import SOURCE_LOSSES, cascade_loss
 from src.models.layers import resize_to
 from src.recipes import recipe_of
 
@@ -14,13 +14,17 @@ from src.recipes import recipe_of
 Objective = tuple[tuple[str, ...], Callable[..., tuple[Tensor, ...]]]
 
 
-def two_head_objective(lambda_seg: float = 0.1) -> Objective:
-    """DeepLab's: main + lambda_seg * aux, cross entropy on logits upsampled to the label's size."""
+def two_head_objective(lambda_seg: float = 0.1, source_mean: str = "valid") -> Objective:
+    """DeepLab's: main + lambda_seg * aux, cross entropy on logits upsampled to the label's size.
+
+    source_mean as in ``SOURCE_LOSSES``.
+    """
+    segmentation = SOURCE_LOSSES[source_mean]
 
     def loss(outputs: tuple[Tensor, Tensor], label: Tensor):
         aux, main = outputs
-        seg_aux = segmentation_loss(resize_to(aux, label.shape[-2:]), label)
-        seg_main = segmentation_loss(resize_to(main, label.shape[-2:]), label)
+        seg_aux = segmentation(resize_to(aux, label.shape[-2:]), label)
+        seg_main = segmentation(resize_to(main, label.shape[-2:]), label)
         return seg_main + lambda_seg * seg_aux, seg_aux, seg_main
 
     return ("seg_aux", "seg_main"), loss
@@ -42,7 +46,7 @@ def make_step(network: nn.Cell, optimizer: nn.Cell, engine: Engine, objective: O
         objective: what is minimised; DeepLab's two heads when nothing is given.
     """
     names, loss = objective or two_head_objective()
-    gradient = engine.gradient(network, loss, optimizer)
+    gradient = engine.source_gradient(network, loss, optimizer)
 
     def sub_step(image: Tensor, label: Tensor):
         losses, gradients = gradient(image, label)

@@ -81,9 +81,15 @@ class DeepLabMulti(Network):
         self.layer6 = ASPP(channels[4], num_classes, aspp_branches)
 
     def construct(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        aux, main, _ = self.with_features(image)
+        return aux, main
+
+    def with_features(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``(aux, main, conv5)``: also what the main head reads, (N, 32 * width, h, w)."""
         x = self.maxpool(ops.relu(self.bn1(self.conv1(image))))
         conv4 = self.layer3(self.layer2(self.layer1(x)))
-        return self.layer5(conv4), self.layer6(self.layer4(conv4))
+        conv5 = self.layer4(conv4)
+        return self.layer5(conv4), self.layer6(conv5), conv5
 
     def pieces(self) -> tuple[list[nn.Cell], list[nn.Cell], nn.Cell, nn.Cell]:
         """Cells that follow each other: up to what aux reads, from there to what main reads; and the two heads."""

@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.backend.convolution import convolve_upsampled, upsampling_matrix
+from src.backend.convolution import resize_and_convolve, upsampling_matrix
 from src.dataset.pixels import Pixels
 from src.models.layers import BatchNorm, plain_conv, resize_to
 from src.models.network import Network
@@ -91,7 +91,7 @@ class ConvNormReLU(nn.Cell):
 class Fusion(nn.Cell):
     """Cascade feature fusion (section 3.3): (low, high) -> (fused map, auxiliary logits), both of high's size.
 
-    low is upsampled and then convolved, which ``convolve_upsampled`` does in another order.
+    low is upsampled and then convolved.
     """
 
     def __init__(self, low_channels: int, high_channels: int, channels: int, num_classes: int):
@@ -102,9 +102,7 @@ class Fusion(nn.Cell):
 
     def construct(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         conv, norm = self.conv_low
-        kind = conv.compute_type
-        upsampled = convolve_upsampled(low.astype(kind), conv.weight.astype(kind), high.shape[-2:], dilation=2)
-        low = norm(upsampled)
+        low = norm(resize_and_convolve(low, conv, high.shape[-2:]))
         return ops.relu(low + self.conv_high(high)), self.conv_low_cls(low).astype(ms.float32)
 
 

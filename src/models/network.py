@@ -6,6 +6,8 @@ from mindspore import Tensor, nn
 
 from src.dataset.pixels import Pixels
 
+HEADS = ("aux", "main")  # outputs of the networks that methods of two domains adapt
+
 
 class Network(nn.Cell):
     """Image (N, 3, H, W) -> raw logits, a tuple in the order of ``OUTPUTS``; the prediction is the one called main.

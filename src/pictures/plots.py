@@ -39,11 +39,14 @@ def plot_curves(metrics: Path, path: Path) -> None:
         "adversarial loss": {k: v for k, v in curves.items() if k.startswith("adv")},
         "entropy loss": {k: v for k, v in curves.items() if k.startswith("ent")},
         "discriminator loss": {k: v for k, v in curves.items() if k.startswith("d_")},
+        "self-training loss": {k: v for k, v in curves.items() if k.startswith(("mix", "masked", "fd"))},
+        "share of sure pixels": {k: v for k, v in curves.items() if k == "q"},
     }
     panels = [(title, iteration, values, True) for title, values in groups.items() if values]
     for name, title in (("miou", "validation mIoU (%)"), ("entropy", "mean target entropy")):
         if name in scores:
-            panels.append((title, scores["iteration"], {name: scores[name]}, False))
+            shown = {key: scores[key] for key in (name, f"teacher_{name}") if key in scores}
+            panels.append((title, scores["iteration"], shown, False))
     if not panels:
         return
     columns = min(len(panels), 3)

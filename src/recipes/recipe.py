@@ -15,6 +15,7 @@ from src.dataset.domains import Data
 from src.dataset.fda import make_fda
 from src.dataset.loader import Augment, Loader, pair_loader
 from src.dataset.pixels import Pixels
+from src.dataset.rare_classes import ENOUGH
 from src.dataset.samples import Sample
 from src.methods.supervised import make_step, two_head_objective
 
@@ -26,7 +27,8 @@ def crop_of(config: Config, pixels: Pixels, size: Size) -> Augment | None:
         return None
     if any(n > m for n, m in zip(crop, size, strict=True)):
         raise UserError(f"random_crop: {size_text(crop)} is larger than the input size {size_text(size)}; crop less")
-    return partial(crop_and_flip, size=size, crop=crop, flip=config.random_flip, how=pixels.resize)
+    options = {"flip": config.random_flip, "how": pixels.resize, "largest_share": config.crop_max_share}
+    return partial(crop_and_flip, size=size, crop=crop, **options)
 
 
 def one_after_the_other(first: Augment, second: Augment | None) -> Augment:
@@ -48,7 +50,7 @@ class Recipe:
 
     def supervised_step(self, config: Config, network: nn.Cell, optimizer: nn.Cell, engine: Engine) -> Step:
         """The step of one labelled domain, for what ``loader`` gives; here cross entropy of an aux and a main head."""
-        return make_step(network, optimizer, engine, two_head_objective(config.lambda_seg))
+        return make_step(network, optimizer, engine, two_head_objective(config.lambda_seg, config.source_mean))
 
     def samples(self, labelled: list[Sample]) -> list[Sample]:
         """The labelled samples as this network's training reads them."""
@@ -64,7 +66,8 @@ class Recipe:
             change = crop_of(config, pixels, size)
             if config.fda_beta and data.has_source and not data.are_pseudo_labels:
                 change = one_after_the_other(make_fda(data.unlabelled, size, config.fda_beta), change)
-        return pair_loader(pixels, size, augment=change, same_size=not data.are_pseudo_labels)
+        enough = ENOUGH * config.rare_class_min_pixels
+        return pair_loader(pixels, size, augment=change, same_size=not data.are_pseudo_labels, enough=enough)
 
     def check_evaluation(self, config: Config, device: Device) -> None:
         """Refuses what an evaluation of this network cannot do."""

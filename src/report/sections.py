@@ -96,7 +96,8 @@ def _facts(one: RunFolder) -> dict[str, str]:
             facts["time of a step"] = (
                 f"{np.median(one.losses['step_s']):.3f} s ({100 * waiting:.0f} % waiting for data)"
             )
-    for key, name, digits, best in (("miou", "mIoU", 2, np.nanargmax), ("entropy", "entropy", 4, np.nanargmin)):
+    found = [("miou", "mIoU", 2, np.nanargmax), ("entropy", "entropy", 4, np.nanargmin)]
+    for key, name, digits, best in (*found, ("teacher_miou", "mIoU of the teacher", 2, np.nanargmax)):
         values = one.validation.get(key, np.empty(0))
         if np.isfinite(values).any():
             k = best(values)

@@ -2,44 +2,28 @@
 
 import math
 
-import mindspore as ms
 import psutil
 from mindspore import nn
 
 from model_utils.config import Config
 from model_utils.device_adapter import Device
 from model_utils.errors import UserError
-from src.backend.blocks import share_blocks
 from src.backend.precision import LossScale, set_precision
-from src.backend.step import Engine, Run
+from src.backend.step import Run
 from src.backend.sync_norm import synchronise_norms
 from src.checkpoint import restored
 from src.dataset.domains import Data
 from src.methods import method_of
+from src.methods.additions import AddingEngine
 from src.models import NETWORKS
-from src.models.network import Network
-from src.recipes import recipe_of
-from src.training.optim import make_rate, make_sgd
+from src.models.network import HEADS, Network
+from src.training.network import build_network
+from src.training.optim import make_adamw, make_rate, make_sgd
 from src.training.streams import iterations_per_epoch
 
-HEADS = ("aux", "main")  # outputs of the networks that methods of two domains adapt
 # Peak of a compiled step, both domains, ResNet-101, with room for the rest of a run. Measured: the step alone 3.4 GB at
 # 256x512, a whole run at full size 12.7.
 COMPILED_BYTES, COMPILED_BYTES_PER_PIXEL = 2.6e9, 7.2e3
-
-
-def build_network(config: Config) -> Network:
-    """The network with the initial weights of ``random_seed``, in float32; see ``share_blocks`` for its blocks."""
-    network = make_network(config)
-    one_size = not config.two_domains or config.input_size == config.input_size_target
-    return share_blocks(network) if one_size and network.ONE_SIZE else network
-
-
-def make_network(config: Config) -> Network:
-    """The same with blocks of its own, for a second network of a run."""
-    ms.set_seed(config.random_seed)
-    options = {key: getattr(config, key) for key in ("depths", "width", *recipe_of(config).OPTIONS)}
-    return NETWORKS[config.network](config.num_classes, **options)
 
 
 def build_run(config: Config, device: Device, data: Data) -> Run:
@@ -50,11 +34,12 @@ def build_run(config: Config, device: Device, data: Data) -> Run:
             f"network: {config.network} gives {', '.join(outputs)}, but method {config.method} adapts a network with "
             f"{' and '.join(HEADS)}; use deeplab_multi, or train {config.network} with method supervised"
         )
-    network = set_precision(restored(build_network(config), config.restore_from, to_train=True), config.amp_level)
+    network = restored(build_network(config), config.restore_from, to_train=True, teacher=config.restore_teacher)
+    set_precision(network, config.amp_level)
     if config.sync_bn and device.ranks > 1:
-        synchronise_norms(network, device.ranks, device.target)
+        synchronise_norms(network, device.ranks)
     loss_scale = None if config.amp_level == "O0" else LossScale(config.fixed_loss_scale)
-    engine = Engine(
+    engine = AddingEngine(
         iter_size=config.iter_size,
         compiled=config.mode == "graph",
         memory=_memory(config, device, network),
@@ -62,7 +47,9 @@ def build_run(config: Config, device: Device, data: Data) -> Run:
         ranks=device.ranks,
         clip_norm=config.clip_norm,
     )
-    run = method_of(config.method).build(config, network, _make_optimizer(config, device, data, network), engine)
+    optimizer = _make_optimizer(config, device, data, network)
+    engine.switch_on(config, data.classes.names, network, optimizer)
+    run = engine.complete(config, method_of(config.method).build(config, network, optimizer, engine))
     if loss_scale is not None:
         run.optimizers["loss_scale"] = loss_scale
     return run
@@ -77,7 +64,9 @@ def _memory(config: Config, device: Device, network: Network) -> str:
         return config.memory
     if device.target != "CPU" or not in_pieces:
         return "normal"
-    pixels = math.prod(config.input_size) + config.two_domains * math.prod(config.input_size_target)
+    crop = math.prod(config.random_crop)
+    target = crop or math.prod(config.input_size_target)
+    pixels = (crop or math.prod(config.input_size)) + config.two_domains * target + bool(config.masked_block) * target
     share = config.width / 64 * sum(config.depths) / 33
     needed = share * (COMPILED_BYTES + COMPILED_BYTES_PER_PIXEL * pixels * config.batch_size)
     available = psutil.virtual_memory().available / device.ranks
@@ -101,6 +90,9 @@ def _make_optimizer(config: Config, device: Device, data: Data, network: Network
         constant_for=iterations_per_epoch(config, device, data) if config.rate_changes == "epoch" else 1,
         milestones=config.milestones,
     )
+    if config.optimizer == "adamw":
+        options = {"weight_decay": config.weight_decay, "heads_factor": config.heads_factor}
+        return make_adamw(network, rate=rate, **options)
     return make_sgd(
         network,
         rate=rate,

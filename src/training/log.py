@@ -25,6 +25,7 @@ PRINTED = {
     "seg_coarse": "loss_sem_seg",
     "seg_points": "loss_sem_seg_point",
 }
+LOGS = ("metrics.csv", "validation.csv", "log.txt")  # a run that goes on elsewhere takes them along
 COUNTS = ("loss_scale", "skipped")  # whole numbers: skipped are the iterations left out because of an overflow
 FLUSH = 60.0  # seconds after which TensorBoard sees what is new
 WARM_UP = 10  # iterations that do not count in FPS [IntraDA's Ascend port]

@@ -24,10 +24,26 @@ class Schedule:
     log_every: int = 10
     save_every: int = 5000
     eval_every: int = 0
+    eval_at_end: int = 0  # instead, in the last tenth of the run
+    offset: int = 0  # iterations beyond the multiples after which something is due
 
     def is_due(self, done: int, every: int) -> bool:
         """Whether something that happens ``every`` so many iterations (0: never) is due; the last one always counts."""
-        return every > 0 and (done == self.stop or done % every == 0)
+        return every > 0 and (done == self.stop or (done > self.offset and (done - self.offset) % every == 0))
+
+    def must_save(self, done: int) -> bool:
+        """Whether a snapshot is due."""
+        return self.is_due(done, self.save_every)
+
+    def must_evaluate(self, done: int) -> bool:
+        """Whether an evaluation is due. The late ones are those of the epochs whose number, from 0, is above 9/10."""
+        late = self.eval_at_end and done > self.eval_at_end * (int(0.9 * self.stop / self.eval_at_end) + 1)
+        return self.is_due(done, self.eval_every) or bool(late and self.is_due(done, self.eval_at_end))
+
+    def number(self, done: int) -> int:
+        """What a snapshot is named after: the multiple that is due, at the end of a run also what was done."""
+        is_multiple = done > self.offset and (done - self.offset) % self.save_every == 0
+        return done - self.offset if is_multiple else done
 
 
 class Keeper(Protocol):
@@ -36,8 +52,8 @@ class Keeper(Protocol):
     last_snapshot: Path | None
     evaluates: bool  # whether there is anything to evaluate on
 
-    def save(self, done: int) -> Path:
-        """Writes a complete snapshot after ``done`` iterations and returns its path."""
+    def save(self, done: int, number: int) -> Path:
+        """Writes a complete snapshot after ``done`` iterations, named after ``number``, and returns its path."""
 
     def evaluate(self, done: int) -> None:
         """Scores the weights, logs the scores and keeps those weights that are best so far."""
@@ -65,8 +81,8 @@ def train(step: Step, batches: Iterator[tuple[Tensor, ...]], schedule: Schedule,
         waiting.append((iteration, step(sub_batches)))
 
         done = iteration + 1
-        must_save = schedule.is_due(done, schedule.save_every)
-        must_evaluate = keeper.evaluates and schedule.is_due(done, schedule.eval_every)
+        must_save = schedule.must_save(done)
+        must_evaluate = keeper.evaluates and schedule.must_evaluate(done)
         if must_save or must_evaluate or done % schedule.log_every == 0:
             rows = [(i, {name: float(value) for name, value in losses.items()}) for i, losses in waiting]
             _refuse_not_finite(rows, keeper.last_snapshot)
@@ -75,7 +91,7 @@ def train(step: Step, batches: Iterator[tuple[Tensor, ...]], schedule: Schedule,
                 log.say(warning)
             waiting = []
             if must_save:
-                keeper.last_snapshot = keeper.save(done)
+                keeper.last_snapshot = keeper.save(done, schedule.number(done))
                 log.say(f"snapshot {keeper.last_snapshot}")
                 log.draw()
             if must_evaluate:

@@ -12,18 +12,26 @@ from mindspore import Parameter, ParameterTuple, Tensor, mint, nn, ops
 WARMUP_START = 1e-6  # the share of the rate with which ``warmup_poly`` begins
 Rate = Callable[[Tensor], Tensor]  # iteration, int32 and counted from 0 -> learning rate, float32
 
-_sgd_update = ops.MultitypeFuncGraph("sgd_update")
+_STEP = ("Function", "Tensor", "Tensor", "Number", "Number", "Number", "Number", "Tensor", "Tensor", "Tensor")
+_sgd_update, _sgd_adding_up = ops.MultitypeFuncGraph("sgd_update"), ops.MultitypeFuncGraph("sgd_adding_up")
 
 
-@_sgd_update.register(
-    "Function", "Tensor", "Tensor", "Number", "Number", "Number", "Number", "Tensor", "Tensor", "Tensor"
-)
+@_sgd_update.register(*_STEP)
 def _update_one(update, momentum, rate, repeat, decay, factor, repeats, weight, velocity, gradient):
     """One tensor's step number ``repeat`` of this iteration, if it has that many."""
     if repeat >= repeats:
         return True
     decayed = mint.add(gradient, weight, alpha=decay)  # one pass, no product in between
     return ops.depend(True, update(weight, velocity, rate * factor, decayed, momentum))
+
+
+@_sgd_adding_up.register(*_STEP)
+def _update_adding_up(update, momentum, rate, repeat, decay, factor, repeats, weight, velocity, gradient):
+    """The same; returns the decayed gradient, from which the next repeat starts."""
+    if repeat >= repeats:
+        return gradient
+    decayed = mint.add(gradient, weight, alpha=decay)
+    return ops.depend(decayed, update(weight, velocity, rate * factor, decayed, momentum))
 
 
 class SGD(nn.Cell):
@@ -34,7 +42,10 @@ class SGD(nn.Cell):
         rate: the learning rate of an iteration, see ``make_rate``.
         factors: rate factor of each of them.
         repeats: how often each is stepped per iteration. The originals list trunk tensors three or four times, and
-            PyTorch steps them as often with one momentum buffer; the decay is that of the current weights each time.
+            PyTorch steps them as often with one momentum buffer.
+        adds_up: each repeat adds its decay to the gradient that the one before left, as PyTorch did up to 1.4; else
+            every repeat adds it to the fresh gradient, and those of the first iteration do not build on each other,
+            as in PyTorch 2.
         weight_decay: of all of them, or one for each.
     """
 
@@ -47,12 +58,14 @@ class SGD(nn.Cell):
         rate: Rate,
         momentum: float,
         weight_decay: float | list[float],
+        adds_up: bool = False,
     ):
         super().__init__()
         self.parameters = ParameterTuple(parameters)
         self.velocity = self.parameters.clone("sgd_momentum", init="zeros")
         self.iteration = Parameter(Tensor(0, ms.int32), name="sgd_iteration", requires_grad=False)
         self.factors, self.repeats = tuple(factors), tuple(repeats)
+        self.adds_up = adds_up
         self.most_repeats = max(repeats)  # here: the compiler cannot take the largest of hundreds
         self.rate, self.momentum = rate, momentum
         self.decays = tuple(weight_decay) if isinstance(weight_decay, list) else (weight_decay,) * len(parameters)
@@ -61,12 +74,18 @@ class SGD(nn.Cell):
 
     def construct(self, gradients: tuple[Tensor, ...]) -> Tensor:
         rate = self.rate(self.iteration)
-        # PyTorch has no momentum yet in the first iteration, so that repeated steps do not build on each other there.
-        momentum = self.momentum * (self.iteration > 0).astype(ms.float32)
+        # PyTorch 2 has no momentum yet in the first iteration, so that repeated steps do not build on each other there.
+        is_on = ops.ones_like(rate) if self.adds_up else (self.iteration > 0).astype(ms.float32)
+        momentum, one = self.momentum * is_on, Tensor(1, ms.int32)
         for repeat in range(self.most_repeats):
-            update = ops.partial(_sgd_update, self.update, momentum, rate, repeat)
-            self.map(update, self.decays, self.factors, self.repeats, self.parameters, self.velocity, gradients)
-        ops.assign_add(self.iteration, Tensor(1, ms.int32))
+            options = (self.decays, self.factors, self.repeats, self.parameters, self.velocity)
+            if self.adds_up:
+                update = ops.partial(_sgd_adding_up, self.update, momentum, rate, repeat)
+                gradients = self.map(update, *options, gradients)
+                one = ops.depend(one, gradients)  # a compiled step leaves out what nothing waits for
+            else:
+                self.map(ops.partial(_sgd_update, self.update, momentum, rate, repeat), *options, gradients)
+        ops.assign_add(self.iteration, one)
         return rate
 
 
@@ -221,7 +240,8 @@ def make_sgd(
     """A segmentation network's optimizer: trunk x1, the fast parts (``network.fast_parts()``) x ``heads_factor``.
 
     ``groups="published"`` steps every bottleneck convolution three times and every projection four times per
-    iteration, as the originals' overlapping parameter lists do; ``"nominal"`` is what the papers say.
+    iteration, as the originals' overlapping parameter lists do, by the rule of the PyTorch that trained the published
+    weights (up to 1.4); ``"published_torch2"`` by today's PyTorch's. ``"nominal"`` is what the papers say.
 
     Args:
         decay_norms: whether weight decay acts on the norms' gamma and beta too.
@@ -232,10 +252,11 @@ def make_sgd(
     return SGD(
         parameters,
         factors,
-        [_times_listed(p.name) if groups == "published" and id(p) not in heads else 1 for p in parameters],
+        [_times_listed(p.name) if groups != "nominal" and id(p) not in heads else 1 for p in parameters],
         rate=rate or make_rate(learning_rate=learning_rate, num_steps=num_steps, power=power),
         momentum=momentum,
         weight_decay=[weight_decay if decay_norms or not _is_norm(p.name) else 0.0 for p in parameters],
+        adds_up=groups == "published",
     )
 
 

@@ -11,10 +11,10 @@ from mindspore import Tensor
 from model_utils.config import Config, save_config
 from model_utils.device_adapter import Device, describe
 from model_utils.errors import UserError
-from model_utils.files import read_json, write_json
+from model_utils.files import read_json, write_bytes, write_json
 from model_utils.kept import keep_descriptions
 from model_utils.run_lock import only_run_in
-from model_utils.snapshot_names import best_of, prefix_of, remove_old, weights_of
+from model_utils.snapshot_names import TEACHER, best_of, prefix_of, remove_old, weights_of
 from src.backend.precision import set_precision
 from src.backend.step import Run
 from src.checkpoint import save_weights
@@ -25,13 +25,14 @@ from src.dataset.loader import EvalDataset
 from src.dataset.samples import evenly
 from src.evaluation.metrics import read_curve
 from src.evaluation.score import evaluate, make_predictor
+from src.recipes import recipe_of
 from src.training.build import build_run
-from src.training.log import RunLog, SilentLog
+from src.training.log import LOGS, RunLog, SilentLog
 from src.training.loop import Schedule, train
 from src.training.streams import in_iterations, open_stream
 
 # Score of the validation -> whether a larger value is better. Entropy needs no labels.
-CRITERIA = {"miou": True, "entropy": False}
+CRITERIA = {"miou": True, "entropy": False, "miou_running_mean": True}
 
 
 def run_training(config: Config, device: Device) -> None:
@@ -59,6 +60,8 @@ def _prefix(config: Config, data: Data, resumed_from: Path | None) -> str:
 def _build_and_train(config: Config, device: Device, data: Data, resumed_from: Path | None) -> None:
     """``run_training`` in its own folder."""
     started_from = {"restore_from": "", "restore_from_D1": "", "restore_from_D2": ""}  # a snapshot holds all of them
+    if config.feature_distance and not (config.restore_from or resumed_from):
+        raise UserError("feature_distance: keeps to the weights that a training starts from; name them, --restore_from")
     run = build_run(replace(config, **started_from) if resumed_from else config, device, data)
     state = load_snapshot(resumed_from, run.networks, run.optimizers) if resumed_from else {}
     start = state.get("iteration", 0)
@@ -84,10 +87,8 @@ def _train(
 ) -> None:
     """``run_training`` once everything is built."""
     folder, start = Path(config.snapshot_dir), state.get("iteration", 0)
-    log = _open_log(config, device, folder, start)
+    log = _open_log(config, device, folder, start, resumed_from)
     log.say(describe(device, config.mode, config.amp_level, exact=config.exact))
-    if device.target == "CPU" and config.amp_level != "O0":
-        log.say("amp_level: a CPU only imitates float16; --amp_level O0 is quicker and more exact here")
     log.say(f"data: {data}")
     for line in data.left_out:
         log.say(f"classes: {line}; it is ignored")
@@ -99,12 +100,18 @@ def _train(
     best = _best_so_far(resumed_from, start, state)
     keeper = RunKeeper(config, device, run, data, log, best, resumed_from, stream)
     schedule = Schedule(
-        start, config.num_steps_stop, config.iter_size, config.log_every, config.save_pred_every, config.eval_every
+        start,
+        config.num_steps_stop,
+        config.iter_size,
+        config.log_every,
+        config.save_pred_every,
+        config.eval_every,
+        config.eval_every_at_end,
+        config.snapshot_offset,
     )
-    for network in run.networks.values():
-        network.set_train(True)
+    run.set_train()
     try:
-        if resumed_from and keeper.lacks_evaluation(start, resumed_from):
+        if resumed_from and schedule.must_evaluate(start) and keeper.lacks_evaluation(start, resumed_from):
             keeper.evaluate(start)
         train(run.step, stream, schedule, keeper, log)
     finally:
@@ -142,22 +149,26 @@ class RunKeeper:
             samples = [all_of[place] for place in evenly(len(all_of), config.eval_images or len(all_of))]
             options = {"same_size": not all(config.output_size), "on_broken": config.on_broken}
             self._dataset = EvalDataset(samples, config.input_size_target, self._network.PIXELS, **options)
-            self._predict = make_predictor(self._network, config.output_size, compiled=config.mode == "graph")
+            compiled = config.mode == "graph"
+            networks = {"": self._network, **({"teacher_": run.networks[TEACHER]} if TEACHER in run.networks else {})}
+            self._evaluated = {
+                prefix: (network, make_predictor(network, config.output_size, compiled=compiled))
+                for prefix, network in networks.items()
+            }
         self._watch = run.watch if device.is_first else None
         if self._watch and (self._folder / "metrics.csv").is_file():  # a resumed run knows what was warned of before
             self._watch.add_all(read_curve(self._folder / "metrics.csv"))
 
     def lacks_evaluation(self, done: int, snapshot: Path) -> bool:
         """Whether the run was stopped between writing this snapshot of its own and evaluating it."""
-        is_due = self.evaluates and self._config.eval_every and done % self._config.eval_every == 0
-        if not is_due or snapshot.parent != self._folder:
+        if not self.evaluates or snapshot.parent != self._folder:
             return False
         rows = self._folder / "validation.csv"
         return not rows.is_file() or done not in read_curve(rows)["iteration"]
 
-    def save(self, done: int) -> Path:
+    def save(self, done: int, number: int) -> Path:
         """A complete snapshot, by the first process; old ones go."""
-        config, path = self._config, weights_of(self._folder, self._config.snapshot_prefix, done)
+        config, path = self._config, weights_of(self._folder, self._config.snapshot_prefix, number)
         if self._device.is_first:
             state = {"iteration": done, "best": self._best}
             save_snapshot(self._folder, path.stem, self._run.networks, self._run.optimizers, state)
@@ -166,17 +177,23 @@ class RunKeeper:
         return path
 
     def evaluate(self, done: int) -> None:
-        """mIoU and mean entropy of the validation split; keeps the best weights by each, and best.json."""
-        set_precision(self._network, "O0")  # as eval_adv.py, which is to find the same numbers
-        result = evaluate(self._network, self._predict, self._dataset, self._config.num_classes)
-        set_precision(self._network, self._config.amp_level)
-        scores = {"miou": 100 * result.confusion.mean_iou(), "entropy": result.mean_entropy}
+        """mIoU and mean entropy of the validation split, of a teacher too; keeps the network's best weights."""
+        scores, options = {}, {"running_batch_size": self._config.valid_batch_size}
+        for prefix, (network, predict) in self._evaluated.items():
+            set_precision(network, "O0")  # as eval_adv.py, which is to find the same numbers
+            result = evaluate(network, predict, self._dataset, self._config.num_classes, **options)
+            set_precision(network, self._config.amp_level)
+            scores |= {f"{prefix}miou": 100 * result.confusion.mean_iou(), f"{prefix}entropy": result.mean_entropy}
+            if recipe_of(self._config).RUNNING_SCORE:  # by which its originals choose
+                scores[f"{prefix}miou_running_mean"] = result.running.as_dict()["miou_running_mean"]
         self._log.validation(done, scores)
         if self._dataset.broken:
             self._log.say(f"left out: {_some(self._dataset.broken)} of the evaluation cannot be read")
         best = self._best
         for name, larger_is_better in CRITERIA.items():
-            value = scores[name]
+            value = scores.get(name)
+            if value is None:
+                continue
             if name not in best or (value > best[name] if larger_is_better else value < best[name]):
                 best.update({name: value, f"{name}_iteration": done})
                 save_weights(best_of(self._folder, self._config.snapshot_prefix, name), self._network)
@@ -206,11 +223,17 @@ def _best_so_far(snapshot: Path | None, start: int, state: dict) -> dict[str, fl
     return best if is_of_then else state.get("best", {})
 
 
-def _open_log(config: Config, device: Device, folder: Path, start: int) -> RunLog:
-    """The run folder's log, or that of a process which writes nothing."""
+def _open_log(config: Config, device: Device, folder: Path, start: int, resumed_from: Path | None) -> RunLog:
+    """The run folder's log, or that of a process which writes nothing.
+
+    Where the run goes on from another folder's snapshot, the log begins with the one beside that.
+    """
     if not device.is_first:
         return SilentLog(config.num_steps_stop, config.num_steps)
     save_config(config, folder)
+    for name in LOGS if resumed_from and not (folder / LOGS[0]).exists() else ():
+        if (beside := resumed_from.with_name(name)).is_file():
+            write_bytes(folder / name, beside.read_bytes())
     keep_descriptions(config, folder)
     labelled = config.batch_size * config.iter_size * device.ranks
     images = labelled, 2 * labelled if config.two_domains else labelled

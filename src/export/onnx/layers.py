@@ -53,6 +53,13 @@ def group_norm(call: Call) -> NODE_OUTPUTS:
     return [writer.emit("Add", [writer.emit("Mul", [x, gamma]), beta])]
 
 
+def bare_max_pool(call: Call) -> NODE_OUTPUTS:
+    """Max pooling of whole windows only."""
+    a = call.attributes
+    window = {"kernel_shape": a["kernel_size"][-2:], "strides": a["strides"][-2:]}
+    return call.writer.emit("MaxPool", [call.tensor(0)], **window)
+
+
 def max_pool(call: Call) -> NODE_OUTPUTS:
     """Max pooling with padding and ceil mode. MindSpore may pool volumes of depth 1, made by an ExpandDims."""
     writer, x, a, volume = call.writer, call.tensor(0), call.attributes, None

@@ -209,6 +209,7 @@ OPERATORS: dict[str, Callable[[Call], NODE_OUTPUTS]] = {
     "BiasAdd": layers.bias,
     "BatchNorm": layers.batch_norm,
     "GroupNorm": layers.group_norm,
+    "MaxPool": layers.bare_max_pool,
     "MaxPool3DWithArgmax": layers.max_pool,
     "MaxPoolWithArgmaxV2": layers.max_pool,
     "ResizeBilinearV2": layers.resize("linear"),

@@ -1,0 +1,46 @@
+"""Who died is said by rank, host and its own last lines; what a script started ends with it."""
+
+import subprocess
+import time
+
+import psutil
+import pytest
+
+from model_utils.launched import report
+from tests.helpers import ROOT
+
+
+@pytest.mark.parametrize(
+    ("code", "how"),
+    [("-9", "was ended by signal 9 (SIGKILL), as the system does"), ("2", "ended with code 2;"), ("-11", "(SIGSEGV);")],
+)
+def test_the_rank_that_died_first(tmp_path, code, how):
+    output = tmp_path / "msrun.log"
+    output.write_text(f"[ERROR] Worker process 71 exit with exception. Error code: {code}.\n")
+    for rank, process in ((0, 70), (1, 71)):
+        lines = [f"process {process} is rank {rank} on node-{rank}", f"iter = {rank}", "", "[WARNING] ME(1): noise"]
+        (tmp_path / f"worker_{rank}.log").write_text("\n".join(lines))
+    first, *own = report(tmp_path, output).splitlines()
+    assert first.startswith("error: rank 1 on node-1 ") and how in first and first.endswith("worker_1.log:")
+    assert own == ["process 71 is rank 1 on node-1", "iter = 1"]
+    (tmp_path / "worker_1.log").unlink()
+    assert f"the logs are in {tmp_path}" in report(tmp_path, output)
+
+
+def test_a_program_in_an_inner_shell_ends_with_the_outermost_script(tmp_path):
+    inner = f'bash -c ". scripts/_common.sh; launch 1 -c \\"import time; time.sleep(60)  # {tmp_path}\\""; true'
+    job = subprocess.Popen(["bash", "-c", f". scripts/_common.sh; {inner}"], cwd=ROOT)
+
+    def programs() -> list[psutil.Process]:
+        every = psutil.process_iter(["cmdline"])
+        return [p for p in every if (p.info["cmdline"] or ["x"])[0] == "python" and str(tmp_path) in p.cmdline()[-1]]
+
+    until = time.monotonic() + 20
+    while not programs():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    job.kill()
+    job.wait()
+    while programs():
+        assert time.monotonic() < until
+        time.sleep(0.1)
