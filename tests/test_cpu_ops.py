@@ -91,3 +91,14 @@ def test_an_unknown_choice_is_refused(monkeypatch):
     monkeypatch.setenv("CPU_OPERATORS", "fast")
     with pytest.raises(UserError, match="CPU_OPERATORS: fast is none of auto, off"):
         cpu_ops.has_operators()
+
+
+@NEEDED
+def test_layers_of_equal_inputs_keep_their_own_strides():
+    """MindSpore remembers the shapes of results; a layer may not get those of another one."""
+    x, weight = (ms.Tensor(np.ones(shape), ms.float32) for shape in ((1, 16, 8, 16), (16, 16, 3, 3)))
+    for stride, height in ((2, 4), (1, 8), (2, 4)):
+        layer = cpu_ops.CustomConvolution(3, stride, 1, 1)
+        gradient = ms.value_and_grad(lambda x, weight, layer=layer: layer(x, weight).sum(), (0, 1))
+        assert layer(x, weight).shape == (1, 16, height, 2 * height)
+        assert [value.shape for value in gradient(x, weight)[1]] == [x.shape, weight.shape]

@@ -298,7 +298,13 @@ const Convolution& find(const int64_t* x, const int64_t* weight, const int64_t* 
     int before = 0;  // kernels are planned for as many threads as will run them
     dnnl_threadpool_interop_get_max_concurrency(&before);
     dnnl_threadpool_interop_set_max_concurrency(pool().threads);
-    found = make(key);
+    try {
+      found = make(key);
+    } catch (const std::exception& error) {
+      std::string sizes;  // N C H W, O k k, stride padding dilation, H' W'
+      for (int64_t number : key) sizes += " " + std::to_string(number);
+      throw std::runtime_error(error.what() + (" of" + sizes));
+    }
     dnnl_threadpool_interop_set_max_concurrency(before);
   }
   return *found;

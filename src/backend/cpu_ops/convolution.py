@@ -31,9 +31,10 @@ class CustomConvolution(nn.Cell):
         def result_shape(x, weight, _):
             return [x[0], weight[0], size(x[2]), size(x[3])]
 
-        self.forward = _operator("convolve", result_shape, _type_of_three)
-        self.by_x = _operator("convolve_by_x", _shape_of_x, _type_of_four)
-        self.by_weight = _operator("convolve_by_weight", _shape_of_weight, _type_of_four)
+        places = f"{stride} {padding} {dilation}"
+        self.forward = _operator("convolve", result_shape, _type_of_three, places)
+        self.by_x = _operator("convolve_by_x", _shape_of_x, _type_of_four, places)
+        self.by_weight = _operator("convolve_by_weight", _shape_of_weight, _type_of_four, places)
 
     def construct(self, x: Tensor, weight: Tensor) -> Tensor:
         return self.forward(x, weight, self.place)
@@ -43,8 +44,11 @@ class CustomConvolution(nn.Cell):
         return self.by_x(x, weight, slope, self.place), self.by_weight(x, weight, slope, self.place)
 
 
-def _operator(name: str, shape, kind) -> ops.Custom:
-    return ops.Custom(f"{library()}:{name}", out_shape=shape, out_dtype=kind, func_type="aot")
+def _operator(name: str, shape, kind, places: str) -> ops.Custom:
+    operator = ops.Custom(f"{library()}:{name}", out_shape=shape, out_dtype=kind, func_type="aot")
+    # MindSpore keeps the shapes of results by the operators' names, attributes and inputs: those of a layer with another
+    # stride would be taken for this one's.
+    return operator.add_prim_attr("place", places)
 
 
 def _type_of_three(x, _weight, _place):
