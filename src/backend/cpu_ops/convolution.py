@@ -46,8 +46,8 @@ class CustomConvolution(nn.Cell):
 
 def _operator(name: str, shape, kind, places: str) -> ops.Custom:
     operator = ops.Custom(f"{library()}:{name}", out_shape=shape, out_dtype=kind, func_type="aot")
-    # MindSpore keeps the shapes of results by the operators' names, attributes and inputs: those of a layer with another
-    # stride would be taken for this one's.
+    # MindSpore 2.10 keeps the shapes of results by the operators' names, attributes and inputs: those of a layer with
+    # another stride would be taken for this one's.
     return operator.add_prim_attr("place", places)
 
 
