@@ -197,9 +197,6 @@ def test_compute_iou_prints_the_documents_table(home, tmp_path):
     names = [f"{path.parent.name}/{path.name}" for path in labels]
     (tmp_path / "label.txt").write_text("\n".join(names), encoding="utf-8")
     (tmp_path / "val.txt").write_text("\n".join(names).replace("gtFine_labelIds", "leftImg8bit"), encoding="utf-8")
-    assert "holds 10, but the classes are 0 to 1 and 255" in call(*line, "--devkit_dir", tmp_path, code=2)
-    for path in tmp_path.glob("*_leftImg8bit.png"):
-        Image.fromarray(np.minimum(np.asarray(Image.open(path)), 1)).save(path)
     printed = call(*line, "--devkit_dir", tmp_path)
     assert score_lines(printed)[0] == "Num classes 2" and score_lines(printed)[2].startswith("===>sky:\t")
 
