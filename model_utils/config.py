@@ -201,7 +201,7 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
         UserError: unknown or repeated key, wrong type or value, missing file; the text names file, line and key.
         SystemExit: ``--help`` was asked for and printed.
     """
-    options = _parse_options(argv)
+    options = parse_options(argv)
     names = options.pop("config_path", None)
     given = beside_the_model(in_own_names({key: (value, LINE) for key, value in options.items()}))
     files, saved = [], None
@@ -215,7 +215,7 @@ def load_config(argv: list[str], *, beside: str | None = None) -> Config:
         files = [saved] if saved.is_file() else published_configuration(weights)
     own = combine(files, DEFAULTS)
     found = {**_defaults(), **(of_saved(own, saved.parent, given) if saved else own), **given}
-    where = {_known(key, place): place for key, (_, place) in found.items()}
+    where = {known_key(key, place): place for key, (_, place) in found.items()}
     try:
         config = READER.validate_python({key: value for key, (value, _) in found.items()})
     except ValidationError as caught:
@@ -231,7 +231,7 @@ def save_config(config: Config, folder: Path) -> None:
     write_text(folder / SAVED_NAME, yaml.safe_dump(READER.dump_python(config), sort_keys=False, allow_unicode=True))
 
 
-def _parse_options(argv: list[str]) -> dict[str, str]:
+def parse_options(argv: list[str]) -> dict[str, str]:
     """``--key value``, ``--key=value`` and, for a switch, ``--key`` alone."""
     options: dict[str, str] = {}
     words = list(argv)
@@ -246,7 +246,7 @@ def _parse_options(argv: list[str]) -> dict[str, str]:
         name, equals, value = word.lstrip("-").partition("=")  # a document has one with four dashes
         key = own_spelling(name)
         if key not in ("config_path", *OTHER_NAMES):
-            _known(key, LINE)
+            known_key(key, LINE)
         if not equals:
             if words and not words[0].startswith("--"):
                 value = words.pop(0)
@@ -268,7 +268,8 @@ def _defaults() -> Found:
     return found
 
 
-def _known(key: str, where: object) -> str:
+def known_key(key: str, where: object) -> str:
+    """The key, if there is such a one; else a UserError names ``where`` it stands and the nearest key."""
     if key not in TYPES:
         near = difflib.get_close_matches(str(key), TYPES, 1, 0.5)
         hint = f"; did you mean '{near[0]}'?" if near else "; --help lists the keys"

@@ -7,6 +7,8 @@ every other network, and the state, which is written last.
 from glob import escape
 from pathlib import Path
 
+from model_utils.errors import UserError
+
 STATE_END = "_state.safetensors"
 TEACHER = "teacher"  # key of self-training's teacher
 TARGET_STATISTICS = "_target_statistics"  # end of what has batch norm statistics of target images
@@ -62,6 +64,18 @@ def iteration_of(weights: Path) -> int:
     """The iteration in a snapshot's name, or -1."""
     number = weights.stem.rpartition("_")[2]
     return int(number) if number.isdigit() else -1
+
+
+def newest_snapshot(folder: Path) -> Path:
+    """Weights of the first network of a run's newest snapshot.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = [path for path in list_snapshots(folder) if is_there(path)]
+    if not found:
+        raise UserError(f"{folder}: holds no snapshot; train longer, or give another folder")
+    return found[-1]
 
 
 def remove_old(folder: Path, prefix: str, keep: int) -> None:

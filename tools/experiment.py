@@ -9,7 +9,7 @@ import argparse
 import sys
 from dataclasses import replace
 
-from model_utils.config import TYPES
+from model_utils.config import parse_options
 from model_utils.errors import UserError, run
 from model_utils.field_types import user_path
 from src.experiment.page import table, write_page
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
     if not all(part.strip().isdigit() for part in filter(None, options.devices.split(","))):
         raise UserError(f"devices: must be numbers like 0,1,2,3, not '{options.devices}'")
     devices = [int(part) for part in filter(None, options.devices.split(","))]
-    experiment = load_experiment(options.file, _keys(rest))
+    experiment = load_experiment(options.file, parse_options(rest))
     if options.output:
         experiment = replace(experiment, output=options.output)
     if not options.page_only:
@@ -47,23 +47,6 @@ def main(argv: list[str] | None = None) -> None:
             for cells in [head, *rows]:
                 print("  ".join(f"{cell:>14}" for cell in cells))
     print(f"\nwritten to {page}")
-
-
-def _keys(words: list[str]) -> dict[str, str]:
-    """--key value or --key=value of the configuration."""
-    keys = {}
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        key, sign, value = word.removeprefix("--").partition("=")
-        if not word.startswith("--") or key not in TYPES:
-            raise UserError(
-                f"'{word}' is no option here; give --output, --parallel, --devices, --page_only or a configuration key"
-            )
-        if not sign and not rest:
-            raise UserError(f"--{key}: needs a value")
-        keys[key] = value if sign else rest.pop(0)
-    return keys
 
 
 if __name__ == "__main__":

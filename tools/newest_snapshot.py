@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from model_utils.errors import UserError, run
+from model_utils.errors import run
 from model_utils.field_types import user_path
-from model_utils.snapshot_names import is_there, list_snapshots
+from model_utils.snapshot_names import newest_snapshot
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -13,10 +13,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.newest_snapshot", description=main.__doc__)
     parser.add_argument("folder", type=user_path, metavar="RUN_FOLDER")
     folder = parser.parse_args(argv).folder
-    found = [path for path in list_snapshots(folder) if is_there(path)]
-    if not found:
-        raise UserError(f"{folder}: holds no snapshot; train longer, or give another folder")
-    print(found[-1])
+    print(newest_snapshot(folder))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from model_utils.config import TYPES, load_config
+from model_utils.config import known_key, load_config
 from model_utils.config_text import load_with_lines
 from model_utils.errors import UserError, shown
 
@@ -178,10 +178,7 @@ def _texts(keys: Any, where: str) -> dict[str, str]:
     if not isinstance(keys, dict):
         raise UserError(f"{where} must be keys of the configuration, not '{shown(keys)}'")
     for key, value in keys.items():
-        if key not in TYPES:
-            near = difflib.get_close_matches(str(key), TYPES, 1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise UserError(f"{where}: unknown key '{shown(key)}'{hint}")
+        known_key(key, where)
         if isinstance(value, dict | list | None):
             raise UserError(f"{where}: {key} must be one value, as on the command line, not '{shown(value)}'")
     return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in keys.items()}

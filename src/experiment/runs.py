@@ -13,7 +13,13 @@ from queue import SimpleQueue
 from model_utils.config import READER, load_config
 from model_utils.errors import UserError
 from model_utils.files import read_json, write_json, writing_to
-from model_utils.snapshot_names import TARGET_STATISTICS, is_there, list_snapshots, with_target_statistics
+from model_utils.snapshot_names import (
+    TARGET_STATISTICS,
+    is_there,
+    list_snapshots,
+    newest_snapshot,
+    with_target_statistics,
+)
 from src.experiment.plan import Experiment, Row
 from src.report.run_folder import Evaluation, read_run
 
@@ -124,7 +130,7 @@ class _Run:
         arguments = self._experiment.arguments(self._row, self._seed)
         if self._row.start:
             start = self._experiment.rows[self._row.start]
-            arguments.append(f"--restore_from={_newest(self._experiment.folder(start, self._seed))}")
+            arguments.append(f"--restore_from={newest_snapshot(self._experiment.folder(start, self._seed))}")
         if self._row.ranking:
             arguments.append(f"--ranking_dir={self._folder / 'ranking'}")
         return arguments
@@ -147,7 +153,7 @@ class _Run:
 
     def _rank(self, arguments: list[str]) -> None:
         ranked = self._experiment.rows[self._row.ranking]
-        weights = _newest(self._experiment.folder(ranked, self._seed))
+        weights = newest_snapshot(self._experiment.folder(ranked, self._seed))
         options = [f"--restore_from={weights}", "--eval_mode=rank", f"--result_dir={self._folder / 'ranking'}"]
         self._call("ranking", [str(ROOT / "eval_adv.py"), *options, *self._place])
 
@@ -179,7 +185,7 @@ class _Run:
 
     def _weights(self) -> Path:
         if self._experiment.score == "last":
-            return _newest(self._folder)
+            return newest_snapshot(self._folder)
         found = sorted(self._folder.glob("*_best_miou.ckpt"))
         if not found:
             raise UserError(f"{self._folder}: holds no best weights; set eval_every, or score: last")
@@ -208,13 +214,6 @@ def _said(log: Path) -> Iterator[str]:
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     yield from [line.removeprefix("error: ") for line in lines[::-1] if line.startswith("error: ")]
     yield from lines[::-1]
-
-
-def _newest(folder: Path) -> Path:
-    found = [path for path in list_snapshots(folder) if is_there(path)]
-    if not found:
-        raise UserError(f"{folder}: holds no snapshot; save_pred_every must fit into num_steps_stop")
-    return found[-1]
 
 
 def _newer(path: Path, than: Path) -> bool:

@@ -52,8 +52,9 @@ class AddingEngine(Engine):
             initial = set_precision(make_teacher(make_network(config), network, "initial."), config.amp_level)
             self.near = NearInitial(initial.set_train(False), config.feature_distance, things)
             self.networks["initial"], self.frozen = initial, ("initial",)
-        if config.masked_block and not hasattr(method_of(config.method), "batches"):  # else it has them of its own
-            if config.method == "statistics_only" or network.OUTPUTS != HEADS:
+        method = method_of(config.method)
+        if config.masked_block and not hasattr(method, "batches"):  # else it has them of its own
+            if getattr(method, "IS_CONTROL", False) or network.OUTPUTS != HEADS:
                 what = f"method {config.method}" if network.OUTPUTS == HEADS else config.network
                 raise UserError(f"masked_block: {what} does not learn from masked images; leave it 0")
             self.masked = self._masked(config, network, optimizer)

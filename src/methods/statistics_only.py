@@ -14,6 +14,7 @@ from src.models.layers import resize_to
 from src.models.network import Network
 
 NAMES = ("seg_aux", "seg_main", "ent_main")
+IS_CONTROL = True  # nothing that is added to it may learn from the target
 
 
 def make_step(
