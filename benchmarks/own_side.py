@@ -66,20 +66,17 @@ def _forward(network, what: str, size: tuple[int, int]):
 
 def _step(name: str, network, memory: str):
     from src.backend.step import Engine
-    from src.methods import adversarial, pointrend, supervised
+    from src.device_check.steps import step_of
     from src.models import Discriminator
-    from src.training.optim import make_adam, make_sgd
+    from src.training.optim import make_sgd
 
-    engine = Engine(memory=memory)
-    if name == "icnet":
-        sgd = make_sgd(network, weight_decay=1e-4)
-        return supervised.make_step(network, sgd, engine, supervised.cascade_objective())
-    if name == "pointrend":
-        return pointrend.make_step(network, make_sgd(network, weight_decay=1e-4), engine)
-    discriminators = [Discriminator().set_train(), Discriminator().set_train()]
-    for prefix, discriminator in zip(("d_aux.", "d_main."), discriminators, strict=True):
-        discriminator.update_parameters_name(prefix)
-    return adversarial.make_step(network, *discriminators, make_sgd(network), make_adam(*discriminators), engine)
+    networks = [network]
+    if name == "advnet":
+        networks += [Discriminator().set_train(), Discriminator().set_train()]
+        for prefix, discriminator in zip(("d_aux.", "d_main."), networks[1:], strict=True):
+            discriminator.update_parameters_name(prefix)
+    decay = {} if name == "advnet" else {"weight_decay": 1e-4}
+    return step_of(name, networks, make_sgd(network, **decay), Engine(memory=memory))
 
 
 if __name__ == "__main__":

@@ -34,10 +34,11 @@ def make_step(system: str, level: str = "O0", *, compiled: bool = True, tiny: bo
         set_precision(_filled(one), level)
     if network.ONE_SIZE:
         share_blocks(network)
-    return networks, _method(system, networks, make_sgd(network, learning_rate=1e-3), engine)
+    return networks, step_of(system, networks, make_sgd(network, learning_rate=1e-3), engine)
 
 
-def _method(system: str, networks: list[nn.Cell], sgd: nn.Cell, engine: Engine) -> Step:
+def step_of(system: str, networks: list[nn.Cell], sgd: nn.Cell, engine: Engine) -> Step:
+    """The step of a system's networks: the first, and AdvNet's and ADVENT's two discriminators."""
     network = networks[0]
     if system in ("advnet", "advent"):
         own = {"view": self_information_view, "objective": "LS"} if system == "advent" else {}

@@ -70,9 +70,9 @@ def write_page(experiment: Experiment, scores: list[Score]) -> Path:
         for name in experiment.evaluations:
             parts: list[Part] = []
             for kind in experiment.statistics:
-                if not seed_values(scores, name, kind):
-                    continue
                 values = seed_values(scores, name, kind)
+                if not values:
+                    continue
                 tables[name, kind] = {row: round(float(np.mean(list(v.values()))), 2) for row, v in values.items()}
                 plot_seeds({row: list(v.values()) for row, v in values.items()}, picture)
                 parts += [("h3", HEADS[kind], ""), ("table", *table(experiment, scores, name, kind)), chart(picture)]

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,15 +204,15 @@ class _Run:
                 env={**os.environ, "PYTHONPATH": path},
             )
         if code:
-            last = next(_said(log), "")
-            raise UserError(f"{self._title}: {what} ended with exit code {code}: {last}; all of it is in {log}")
+            said = _last_line(log)
+            raise UserError(f"{self._title}: {what} ended with exit code {code}: {said}; all of it is in {log}")
 
 
-def _said(log: Path) -> Iterator[str]:
-    """The log's last error line, else its last line."""
+def _last_line(log: Path) -> str:
+    """The last error in the log, else its last line."""
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    yield from [line.removeprefix("error: ") for line in lines[::-1] if line.startswith("error: ")]
-    yield from lines[::-1]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (errors or lines or [""])[-1]
 
 
 def _newer(path: Path, than: Path) -> bool:
