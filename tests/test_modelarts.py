@@ -184,11 +184,12 @@ def test_processes_that_the_platform_started_one_per_card(cloud, tmp_path):
     shared = {**cloud.environment, "RANK_SIZE": "2", "RANK_TABLE_FILE": str(tmp_path), "OMP_NUM_THREADS": "1"}
     cards = [{**shared, "RANK_ID": str(i), "ASCEND_DEVICE_ID": str(i)} for i in (0, 1)]
     words = ["--task=train_src", *urls, *TINY, "--num_steps_stop=2"]
-    for process in [launch(tmp_path, *words, environ=environ) for environ in cards]:
-        finish(process)
+    processes = [launch(tmp_path, *words, environ=environ) for environ in cards]
+    printed = [process.communicate(timeout=300)[0] for process in processes]
+    consoles = [cloud.get(f"cards/console/rank_{i}.log").decode() for i in (0, 1)]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(printed + consoles)
     assert cloud.counted("GET", "/data/world.zip") == 1
-    assert b"rank 0 of 2" in cloud.get("cards/console/rank_0.log")
-    assert b"rank 1 of 2" in cloud.get("cards/console/rank_1.log")
+    assert "rank 0 of 2" in consoles[0] and "rank 1 of 2" in consoles[1]
     assert iterations(cloud.get("cards/metrics.csv")) == [0, 1]
     assert "cards/GTA5_2_state.safetensors" in cloud.keys("cards/")
 
