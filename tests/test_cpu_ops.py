@@ -3,13 +3,15 @@
 import mindspore as ms
 import numpy as np
 import pytest
+from mindspore import nn
 
 from model_utils.errors import UserError
 from src.backend import cpu_ops
 from src.backend.convolution import Conv2d
-from src.backend.cpu_ops import build, convolution
-from src.backend.cpu_ops.convolution import reference
+from src.backend.cpu_ops import build, self_test
+from src.backend.cpu_ops.self_test import norm_reference, reference
 from src.models import DeepLabMulti
+from src.models.layers import BatchNorm
 
 NEEDED = pytest.mark.skipif(not cpu_ops.has_operators(), reason=cpu_ops.say())
 
@@ -39,6 +41,43 @@ def test_two_hundred_random_shapes_are_sums_over_taps():
             assert a.shape == b.shape and relative(a.asnumpy(), b) < 2e-5, what
 
 
+class Weighted(nn.Cell):
+    """The sum of what a norm gives times something, and the former."""
+
+    def __init__(self, channels: int, with_sum: bool):
+        super().__init__()
+        self.norm, self.with_sum = BatchNorm(channels).set_train(), with_sum
+
+    def construct(self, x, shortcut, slope):
+        y = self.norm.relu_of_sum(x, shortcut) if self.with_sum else self.norm.relu(x)
+        return (y * slope).sum(), y
+
+
+@NEEDED
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("with_sum", [False, True])
+def test_norms_of_random_shapes_are_their_formulas(with_sum, compiled):
+    rng = np.random.default_rng(0)
+    for shape in ((1, 1, 1, 2), (3, 5, 1, 7), (2, 16, 29, 31)) if compiled else rng.integers(2, 30, (40, 4)):
+        x, shortcut, slope = (rng.normal(3, 2, shape).astype(np.float32) for _ in range(3))
+        state = [rng.uniform(0.5, 1.5, shape[1]).astype(np.float32) for _ in range(4)]
+        cell = Weighted(int(shape[1]), with_sum)
+        norm = cell.norm
+        variables = (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance)
+        for parameter, value in zip(variables, state, strict=True):
+            parameter.set_data(ms.Tensor(value))
+        gradient = ms.value_and_grad(cell, (0, 1), variables[:2], has_aux=True)
+        gradient = ms.jit(gradient) if compiled else gradient
+        (_, y), ((by_x, by_shortcut), weights) = gradient(*map(ms.Tensor, (x, shortcut, slope)))
+        found = [y, *variables[2:], by_x, *weights, by_shortcut]
+        if not with_sum:
+            assert not found.pop().asnumpy().any()
+            shortcut = np.zeros_like(x)
+        expected = norm_reference(x, state, shortcut, slope, (1e-5, 0.1))
+        for one, other in zip(found, expected[: len(found)], strict=True):
+            assert one.shape == other.shape and np.abs(one.asnumpy() - other).max() < 1e-4 * max(np.abs(other).max(), 1)
+
+
 @NEEDED
 def test_a_networks_gradients_are_those_without_the_operators(monkeypatch):
     results = []
@@ -66,24 +105,24 @@ def test_a_networks_gradients_are_those_without_the_operators(monkeypatch):
 
 def test_without_them_the_start_up_line_says_why_and_networks_do_without(monkeypatch, tmp_path):
     monkeypatch.setenv("CPU_OPERATORS", "off")
-    assert cpu_ops.say() == "without own convolutions (CPU_OPERATORS=off)" and not Conv2d(4, 4, 3).is_custom
+    assert cpu_ops.say() == "without own operators (CPU_OPERATORS=off)" and not Conv2d(4, 4, 3).is_custom
     monkeypatch.setenv("CPU_OPERATORS", "auto")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", "")
-    for clear in (build.library.cache_clear, convolution._fault.cache_clear):
+    for clear in (build.library.cache_clear, self_test._fault.cache_clear):
         clear()
     try:
-        assert cpu_ops.say() == "without own convolutions (no g++)" and not Conv2d(4, 4, 3).is_custom
+        assert cpu_ops.say() == "without own operators (no g++)" and not Conv2d(4, 4, 3).is_custom
         monkeypatch.undo()
-        convolution._fault.cache_clear()
-        monkeypatch.setattr(convolution, "_is_right", lambda *_: False)
+        self_test._fault.cache_clear()
+        monkeypatch.setattr(self_test, "_is_right", lambda *_: False)
         assert "self-test" in cpu_ops.say() or not build.shutil.which("g++")
         monkeypatch.setattr(ms, "__version__", "2.9.0")
-        for clear in (build.library.cache_clear, convolution._fault.cache_clear):
+        for clear in (build.library.cache_clear, self_test._fault.cache_clear):
             clear()
         assert "MindSpore 2.9.0" in cpu_ops.say()
     finally:
-        for clear in (build.library.cache_clear, convolution._fault.cache_clear):
+        for clear in (build.library.cache_clear, self_test._fault.cache_clear):
             clear()
 
 

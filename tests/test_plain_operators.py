@@ -81,7 +81,7 @@ def test_both_sides_of_a_rewrite(monkeypatch, rng, compiled, case):
 def test_steps_of_every_system(monkeypatch, world, case):
     """Three eager steps: losses, weights and statistics.
 
-    Without the own convolutions, which have tests of their own: they sum in another order, and in two of these cases a
+    Without the own operators, which have tests of their own: they sum in another order, and in two of these cases a
     change of the weights by 1e-7 already turns a ReLU over.
     """
     monkeypatch.setenv("CPU_OPERATORS", "off")

@@ -95,8 +95,10 @@ class MaxPool(nn.Cell):
 
 
 def use_operators(network: nn.Cell) -> nn.Cell:
-    """The network with MindSpore's own convolutions and pooling, as files for other devices need it."""
+    """The network with MindSpore's own convolutions, norms and pooling, as files for other devices need it."""
     for _, cell in network.cells_and_names():
+        if hasattr(cell, "is_custom"):
+            cell.is_custom = False
         if isinstance(cell, (Conv2d, MaxPool)):
             cell.is_operator = True
     return network

@@ -51,5 +51,5 @@ def synchronise_norms(network: nn.Cell, ranks: int) -> nn.Cell:
             else:
                 joint = JointBatchNorm(ranks, cell.eps, cell.momentum)
             del cell.bn_train
-            cell.bn_train = joint
+            cell.bn_train, cell.is_custom = joint, False
     return network

@@ -2,7 +2,7 @@
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, nn
 
 from src.backend.convolution import MaxPool
 from src.dataset.pixels import Pixels
@@ -86,7 +86,7 @@ class DeepLabMulti(Network):
 
     def with_features(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``(aux, main, conv5)``: also what the main head reads, (N, 32 * width, h, w)."""
-        x = self.maxpool(ops.relu(self.bn1(self.conv1(image))))
+        x = self.maxpool(self.bn1.relu(self.conv1(image)))
         conv4 = self.layer3(self.layer2(self.layer1(x)))
         conv5 = self.layer4(conv4)
         return self.layer5(conv4), self.layer6(conv5), conv5
@@ -126,7 +126,7 @@ class _Stem(nn.Cell):
         self.conv1, self.bn1, self.maxpool = network.conv1, network.bn1, network.maxpool
 
     def construct(self, image: Tensor) -> Tensor:
-        return self.maxpool(ops.relu(self.bn1(self.conv1(image))))
+        return self.maxpool(self.bn1.relu(self.conv1(image)))
 
 
 def logits_size(size: tuple[int, int]) -> tuple[int, int]:

@@ -85,7 +85,7 @@ class ConvNormReLU(nn.Cell):
         self.bn = BatchNorm(out_channels)
 
     def construct(self, x: Tensor) -> Tensor:
-        return ops.relu(self.bn(self.conv(x)))
+        return self.bn.relu(self.conv(x))
 
 
 class Fusion(nn.Cell):
@@ -103,7 +103,8 @@ class Fusion(nn.Cell):
     def construct(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         conv, norm = self.conv_low
         low = norm(resize_and_convolve(low, conv, high.shape[-2:]))
-        return ops.relu(low + self.conv_high(high)), self.conv_low_cls(low).astype(ms.float32)
+        conv, norm = self.conv_high
+        return norm.relu_of_sum(conv(high), low), self.conv_low_cls(low).astype(ms.float32)
 
 
 class Head(nn.Cell):

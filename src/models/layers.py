@@ -4,21 +4,57 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import HeNormal, Normal
 
+from src.backend import cpu_ops
 from src.backend.convolution import Conv2d
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch norm that takes its input as ``norm_type`` and gives ``map_type`` to the next layer."""
+    """Batch norm that takes its input as ``norm_type`` and gives ``map_type`` to the next layer.
+
+    Its training step in float32 is an operator of this project on a CPU where that can be had, ``is_custom``.
+    """
 
     def __init__(self, channels: int):
         super().__init__(channels, eps=1e-5, momentum=0.9)  # MindSpore's momentum 0.9 is PyTorch's 0.1
         self.norm_type = self.map_type = ms.float32
+        self.is_custom = cpu_ops.has_operators()
+        if self.is_custom:
+            self.custom = cpu_ops.CustomNorm(self.eps, self.momentum, relu=False)
+            self.custom_relu = cpu_ops.CustomNorm(self.eps, self.momentum, relu=True)
+            self.custom_sum = cpu_ops.CustomNormAndSum(self.eps, self.momentum)
 
     def construct(self, x: Tensor) -> Tensor:
+        if self.uses_custom(x):
+            return self.updated(self.custom(x, self.gamma, self.beta, self.moving_mean, self.moving_variance))
         x = ops.cast(x, self.norm_type)
         normalise = self.bn_train if self.training else self.bn_infer
         y = normalise(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
         return ops.cast(y, self.map_type)
+
+    def relu(self, x: Tensor) -> Tensor:
+        """The norm and a ReLU."""
+        if self.uses_custom(x):
+            return self.updated(self.custom_relu(x, self.gamma, self.beta, self.moving_mean, self.moving_variance))
+        return ops.relu(self.construct(x))
+
+    def relu_of_sum(self, x: Tensor, shortcut: Tensor) -> Tensor:
+        """The norm of x, plus a map of x's shape, and a ReLU."""
+        if self.uses_custom(x):
+            state = (self.moving_mean, self.moving_variance)
+            return self.updated(self.custom_sum(x, self.gamma, self.beta, *state, shortcut))
+        return ops.relu(self.construct(x) + shortcut)
+
+    def uses_custom(self, x: Tensor) -> bool:
+        """Whether this call is one of the own operator."""
+        is_plain = x.dtype == self.norm_type == self.map_type == ms.float32
+        return self.is_custom and self.training and is_plain
+
+    def updated(self, results: tuple[Tensor, ...]) -> Tensor:
+        """The first result, after the running statistics have become the last two."""
+        y, _, mean, variance = results
+        ops.assign(self.moving_mean, mean)
+        ops.assign(self.moving_variance, variance)
+        return y
 
 
 def conv(in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> Conv2d:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, nn
 
 from src.backend.blocks import Block
 from src.backend.convolution import MaxPool
@@ -30,7 +30,7 @@ class Bottleneck(Block):
         project: bool = False,
         stride_on_3x3: bool = False,
         conv: Callable[..., nn.Cell] = conv,
-        norm: Callable[[int], nn.Cell] = batch_norm,
+        norm: Callable[[int], BatchNorm] = batch_norm,
     ):
         super().__init__()
         out_channels = planes * EXPANSION
@@ -47,9 +47,9 @@ class Bottleneck(Block):
 
     def construct(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
-        y = ops.relu(self.bn1(self.conv1(x)))
-        y = ops.relu(self.bn2(self.conv2(y)))
-        return ops.relu(self.bn3(self.conv3(y)) + shortcut)
+        y = self.bn1.relu(self.conv1(x))
+        y = self.bn2.relu(self.conv2(y))
+        return self.bn3.relu_of_sum(self.conv3(y), shortcut)
 
 
 def make_stage(
@@ -110,6 +110,8 @@ class DeepStemResNet(nn.Cell):
 
     def to_layer2(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """The first two stages alone."""
-        x = self.maxpool(ops.relu(self.bn1(self.conv1(image))))
+        first, norm1, _, second, norm2, _, third = self.conv1
+        x = norm2.relu(second(norm1.relu(first(image))))
+        x = self.maxpool(self.bn1.relu(third(x)))
         layer1 = self.layer1(x)
         return layer1, self.layer2(layer1)

@@ -1,11 +1,14 @@
-"""Convolutions that call MindSpore's own oneDNN with the layouts that library likes: compiled at their first use.
+"""Operators for CPUs, compiled at their first use: convolutions, and batch norm with what follows it.
 
-MindSpore asks for plain layouts of the weights, for which oneDNN has slow kernels (with AVX-512: its reference kernel).
+The convolutions call MindSpore's own oneDNN with the layouts that library likes. MindSpore asks for plain layouts of
+the weights, for which it has slow kernels (with AVX-512: its reference kernel).
 The environment variable ``CPU_OPERATORS`` says ``auto`` (the default: wherever they can be compiled and pass a test) or
 ``off``.
 """
 
 from src.backend.cpu_ops.build import chosen, library
-from src.backend.cpu_ops.convolution import CustomConvolution, has_operators, say
+from src.backend.cpu_ops.convolution import CustomConvolution
+from src.backend.cpu_ops.norm import CustomNorm, CustomNormAndSum
+from src.backend.cpu_ops.self_test import has_operators, say
 
-__all__ = ["CustomConvolution", "chosen", "has_operators", "library", "say"]
+__all__ = ["CustomConvolution", "CustomNorm", "CustomNormAndSum", "chosen", "has_operators", "library", "say"]

@@ -1,4 +1,4 @@
-"""Compiling the operators into a cache, for this MindSpore, this processor and this source."""
+"""Compiling the operators into a cache, for this MindSpore, this processor and these sources."""
 
 import hashlib
 import os
@@ -13,9 +13,9 @@ import mindspore as ms
 
 from model_utils.errors import UserError
 
-SOURCE = Path(__file__).with_name("convolution.cc")
+FOLDER = Path(__file__).parent
 TRIED = "2.10."  # MindSpore's version: threads are asked for by names of that library
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-fPIC", "-shared")
 CHOICES = ("auto", "off")
 
 
@@ -61,7 +61,8 @@ def library() -> Path:
     libraries = Path(ms.__file__).parent / "lib"
     if not (libraries / "libdnnl.so.3").exists():
         raise NotThereError("no libdnnl.so.3 in MindSpore")
-    known_by = (ms.__version__, str(libraries), features(), *FLAGS, SOURCE.read_text(encoding="utf-8"))
+    sources = [path.read_text(encoding="utf-8") for path in sorted((*FOLDER.glob("*.cc"), *FOLDER.glob("*.h")))]
+    known_by = (ms.__version__, str(libraries), features(), *FLAGS, *sources)
     key = hashlib.sha256("\0".join(known_by).encode()).hexdigest()[:16]
     found = cache_folder() / f"{key}.so"
     if not found.exists():
@@ -80,7 +81,7 @@ def _compile(path: Path, libraries: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         made = Path(folder) / path.name
         links = (f"-L{libraries}", "-l:libdnnl.so.3", f"-Wl,-rpath,{libraries}", "-ldl")
-        words = [compiler, *FLAGS, str(SOURCE), "-o", str(made), *links]
+        words = [compiler, *FLAGS, *map(str, sorted(FOLDER.glob("*.cc"))), "-o", str(made), *links]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if "error" in line] or ["no message"]
