@@ -19,9 +19,10 @@ class BatchNorm(nn.BatchNorm2d):
         self.norm_type = self.map_type = ms.float32
         self.is_custom = cpu_ops.has_operators()
         if self.is_custom:
-            self.custom = cpu_ops.CustomNorm(self.eps, self.momentum, relu=False)
-            self.custom_relu = cpu_ops.CustomNorm(self.eps, self.momentum, relu=True)
-            self.custom_sum = cpu_ops.CustomNormAndSum(self.eps, self.momentum)
+            kinds = ("", "relu", "sum")
+            self.custom, self.custom_relu, self.custom_sum = (
+                cpu_ops.custom_norm(self.eps, self.momentum, then) for then in kinds
+            )
 
     def construct(self, x: Tensor) -> Tensor:
         if self.uses_custom(x):

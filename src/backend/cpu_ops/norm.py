@@ -1,5 +1,7 @@
 """Batch norm's training step, alone or with what follows it, as one operator with its derivative."""
 
+from functools import lru_cache
+
 import numpy as np
 from mindspore import Tensor, nn, ops
 
@@ -51,6 +53,12 @@ class CustomNormAndSum(nn.Cell):
     def bprop(self, x, gamma, beta, mean, variance, shortcut, results, slopes):
         by_x, by_gamma, by_beta, by_shortcut = self.back(x, results[0], slopes[0], gamma, results[1], self.place)
         return by_x, by_gamma, by_beta, ops.zeros_like(mean), ops.zeros_like(variance), by_shortcut
+
+
+@lru_cache
+def custom_norm(epsilon: float, share: float, then: str) -> nn.Cell:
+    """The cell for what follows the norm: "", "relu" or "sum". Layers alike share it, so that it is compiled once."""
+    return CustomNormAndSum(epsilon, share) if then == "sum" else CustomNorm(epsilon, share, then == "relu")
 
 
 def _place(epsilon: float, share: float, relu: bool) -> Tensor:
