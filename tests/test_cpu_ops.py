@@ -78,6 +78,34 @@ def test_norms_of_random_shapes_are_their_formulas(with_sum, compiled):
             assert one.shape == other.shape and np.abs(one.asnumpy() - other).max() < 1e-4 * max(np.abs(other).max(), 1)
 
 
+class Thrice(nn.Cell):
+    """One norm on three maps; only its statistics are seen by all three."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = BatchNorm(3).set_train()
+
+    def construct(self, x):
+        return self.norm.relu(x).sum() + self.norm.relu_of_sum(5 * x + 7, x).sum() + self.norm(2 * x - 3).sum()
+
+
+@NEEDED
+@pytest.mark.parametrize("compiled", [False, True])
+def test_calls_of_a_norm_change_its_statistics_one_after_the_other(compiled):
+    """The order matters: the last call counts most."""
+    found = []
+    for is_custom in (True, False):
+        cell = Thrice()
+        norm = cell.norm
+        norm.is_custom = is_custom
+        gradient = ms.value_and_grad(cell, 0, (norm.gamma, norm.beta))
+        x = ms.Tensor(np.random.default_rng(0).normal(size=(2, 3, 9, 7)), ms.float32)
+        (ms.jit(gradient) if compiled else gradient)(x)
+        found.append([p.asnumpy() for p in (norm.moving_mean, norm.moving_variance)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
 @NEEDED
 def test_a_networks_gradients_are_those_without_the_operators(monkeypatch):
     results = []

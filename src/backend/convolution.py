@@ -14,7 +14,7 @@ LARGEST = 1e8  # bytes of columns that are made at once
 class Conv2d(nn.Conv2d):
     """Convolution that keeps the size (at stride 1) and computes in ``compute_type``; its weights stay float32.
 
-    On a CPU it is ``cpu_ops.CustomConvolution`` where that can be had, else a matrix product (``ColumnProduct``); with
+    On a CPU it is ``cpu_ops.custom_convolution`` where that can be had, else a matrix product (``ColumnProduct``); with
     few outputs it is ``convolve_upsampled``. MindSpore's own operator is hundreds of times slower with AVX-512, and
     keeps more memory in training. Everywhere else, and after ``use_operators``, it is that operator.
     """
@@ -42,7 +42,7 @@ class Conv2d(nn.Conv2d):
             # A 1x1 convolution is a matrix product already, and quicker as one.
             self.is_custom = kernel > 1 and not self.by_taps and self.group == 1 and cpu_ops.has_operators()
             if self.is_custom:
-                self.custom = cpu_ops.CustomConvolution(kernel, stride, padding, dilation)
+                self.custom = cpu_ops.custom_convolution(kernel, stride, padding, dilation)
 
     def construct(self, x: Tensor) -> Tensor:
         y = self.convolve(x, self.weight)

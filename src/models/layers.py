@@ -26,7 +26,7 @@ class BatchNorm(nn.BatchNorm2d):
 
     def construct(self, x: Tensor) -> Tensor:
         if self.uses_custom(x):
-            return self.updated(self.custom(x, self.gamma, self.beta, self.moving_mean, self.moving_variance))
+            return self.custom(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
         x = ops.cast(x, self.norm_type)
         normalise = self.bn_train if self.training else self.bn_infer
         y = normalise(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
@@ -35,27 +35,19 @@ class BatchNorm(nn.BatchNorm2d):
     def relu(self, x: Tensor) -> Tensor:
         """The norm and a ReLU."""
         if self.uses_custom(x):
-            return self.updated(self.custom_relu(x, self.gamma, self.beta, self.moving_mean, self.moving_variance))
+            return self.custom_relu(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
         return ops.relu(self.construct(x))
 
     def relu_of_sum(self, x: Tensor, shortcut: Tensor) -> Tensor:
         """The norm of x, plus a map of x's shape, and a ReLU."""
         if self.uses_custom(x):
-            state = (self.moving_mean, self.moving_variance)
-            return self.updated(self.custom_sum(x, self.gamma, self.beta, *state, shortcut))
+            return self.custom_sum(x, self.gamma, self.beta, self.moving_mean, self.moving_variance, shortcut)[0]
         return ops.relu(self.construct(x) + shortcut)
 
     def uses_custom(self, x: Tensor) -> bool:
         """Whether this call is one of the own operator."""
         is_plain = x.dtype == self.norm_type == self.map_type == ms.float32
         return self.is_custom and self.training and is_plain
-
-    def updated(self, results: tuple[Tensor, ...]) -> Tensor:
-        """The first result, after the running statistics have become the last two."""
-        y, _, mean, variance = results
-        ops.assign(self.moving_mean, mean)
-        ops.assign(self.moving_variance, variance)
-        return y
 
 
 def conv(in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> Conv2d:

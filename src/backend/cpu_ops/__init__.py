@@ -7,8 +7,8 @@ The environment variable ``CPU_OPERATORS`` says ``auto`` (the default: wherever 
 """
 
 from src.backend.cpu_ops.build import chosen, library
-from src.backend.cpu_ops.convolution import CustomConvolution
+from src.backend.cpu_ops.convolution import CustomConvolution, custom_convolution
 from src.backend.cpu_ops.norm import custom_norm
 from src.backend.cpu_ops.self_test import has_operators, say
 
-__all__ = ["CustomConvolution", "chosen", "custom_norm", "has_operators", "library", "say"]
+__all__ = ["CustomConvolution", "chosen", "custom_convolution", "custom_norm", "has_operators", "library", "say"]

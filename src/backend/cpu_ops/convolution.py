@@ -1,5 +1,7 @@
 """The convolution operator with its derivatives."""
 
+from functools import lru_cache
+
 import numpy as np
 from mindspore import Tensor, nn
 
@@ -35,6 +37,12 @@ class CustomConvolution(nn.Cell):
     def bprop(self, x: Tensor, weight: Tensor, _: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
         """Two operators, so that a compiled step leaves out the derivative that nobody needs."""
         return self.by_x(x, weight, slope, self.place), self.by_weight(x, weight, slope, self.place)
+
+
+@lru_cache
+def custom_convolution(kernel: int, stride: int, padding: int, dilation: int) -> CustomConvolution:
+    """The cell of these numbers. Layers alike share it, so that it is compiled once."""
+    return CustomConvolution(kernel, stride, padding, dilation)
 
 
 def _type_of_three(x, _weight, _place):

@@ -53,31 +53,31 @@ void write(const Map& map, int64_t channel, const Write& one) {
 }  // namespace
 
 // x, gamma, beta, running mean and variance, [shortcut], place (epsilon, share of the new, whether a ReLU follows)
-// -> y, (2, C) mean and inverse deviation of the batch, next running mean and variance
+// -> y, (2, C) mean and inverse deviation of the batch; running mean and variance are changed
 extern "C" int normalise(int count, void** data, int*, int64_t** shapes, const char**, void*, void*) {
   return guarded("normalise", [&] {
     float** f = (float**)data;
     const Map map(shapes[0]);
-    const bool adds = count == 11;
-    const float *x = f[0], *gamma = f[1], *beta = f[2], *mean = f[3], *variance = f[4], *shortcut = f[5];
+    const bool adds = count == 9;
+    const float *x = f[0], *gamma = f[1], *beta = f[2], *shortcut = f[5];
     const float *place = f[5 + adds], epsilon = place[0], share = place[1];
     const bool relu = place[2] > 0;
-    float *y = f[6 + adds], *kept = f[7 + adds], *next_mean = f[8 + adds], *next_variance = f[9 + adds];
+    float *mean = f[3], *variance = f[4], *y = f[6 + adds], *kept = f[7 + adds];
     each_channel(map, [&](int64_t c) {
       const float middle = float(sum(map, c, [=](int64_t i) { return x[i]; }) / map.count());
       const double squares = sum(map, c, [=](int64_t i) { return (x[i] - middle) * (x[i] - middle); });
       const float inverse = float(1 / std::sqrt(squares / map.count() + epsilon));
-      const float scale = gamma[c] * inverse, shift = beta[c] - middle * scale;
+      const float scale = gamma[c] * inverse, shift = beta[c];
       kept[c] = middle;
       kept[map.channels + c] = inverse;
-      next_mean[c] = mean[c] + share * (middle - mean[c]);
-      next_variance[c] = variance[c] + share * (float(squares / std::max(map.count() - 1, 1.0)) - variance[c]);
+      mean[c] += share * (middle - mean[c]);
+      variance[c] += share * (float(squares / std::max(map.count() - 1, 1.0)) - variance[c]);
       if (adds)
-        write(map, c, [=](int64_t i) { y[i] = std::max(x[i] * scale + shift + shortcut[i], 0.0f); });
+        write(map, c, [=](int64_t i) { y[i] = std::max((x[i] - middle) * scale + shift + shortcut[i], 0.0f); });
       else if (relu)
-        write(map, c, [=](int64_t i) { y[i] = std::max(x[i] * scale + shift, 0.0f); });
+        write(map, c, [=](int64_t i) { y[i] = std::max((x[i] - middle) * scale + shift, 0.0f); });
       else
-        write(map, c, [=](int64_t i) { y[i] = x[i] * scale + shift; });
+        write(map, c, [=](int64_t i) { y[i] = (x[i] - middle) * scale + shift; });
     });
   });
 }
