@@ -51,6 +51,7 @@ def test_an_overflow_that_one_process_sees_is_left_out_by_all(results):
 def test_two_times_one_is_one_times_two(results, case):
     difference = results[case]
     assert difference["moved"] > 1e-3
-    # One pixel that rounding moves over a teacher's threshold is 2.4e-4 of q; other q in the two processes were 1e-2.
-    allowed = 1e-3 if case == "mic" else 1e-5
+    # One pixel that rounding moves over a teacher's threshold is 2.4e-4 of q, and the norms of one process and of two
+    # sum in other orders; other q in the two processes were 1e-2.
+    allowed = 3e-3 if case == "mic" else 1e-5
     assert difference["losses"] < allowed and difference["weights"] < allowed, difference
