@@ -58,7 +58,10 @@ class Data:
 
     def __str__(self) -> str:
         domains = {"source": self.source, "target": self.target} if self.source else {"target": self.target}
-        return ", ".join(f"{name} {one.description.name} in {one.root}" for name, one in domains.items())
+        texts = {name: f"{name} {one.description.name} in {one.root}" for name, one in domains.items()}
+        if self.are_pseudo_labels:
+            texts["source"] = f"source the easy split in {self._config.ranking_dir} with its pseudo labels"
+        return ", ".join(texts.values())
 
     def _domain(self, description: Description, folder: str, key: str) -> Domain:
         above = Path(self._config.data_path)

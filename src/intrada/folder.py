@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from PIL import Image
-
 from model_utils.errors import UserError
 from model_utils.files import read_json
+from src.dataset.image_files import NotReadable, open_image
 from src.dataset.labels import ALL_IDS
 from src.dataset.samples import Sample, flat_name, keep_pairs
 
@@ -24,13 +23,18 @@ def list_pseudo_labels(folder: Path, images: list[Sample]) -> list[Sample]:
     masks = folder / MASKS
     samples = [Sample(sample.name, sample.image, masks / flat_name(sample.name), ALL_IDS) for sample in images]
     for sample in keep_pairs(samples, "fail"):
-        with Image.open(sample.label) as mask:
-            size = size or list(mask.size[::-1])
-            if list(mask.size[::-1]) != size:
-                raise UserError(
-                    f"{sample.label}: is {mask.size[0]}x{mask.size[1]}, but the ranking was made at "
-                    f"{size[1]}x{size[0]}; rank the images again"
-                )
+        try:
+            own = list(open_image(sample.label).size)
+        except OSError as error:
+            raise UserError(f"{sample.label}: cannot be read ({error.strerror}); rank the images again") from error
+        except NotReadable as error:
+            raise error.sentence("pseudo label", sample.label, "rank the images again") from error
+        size = size or own
+        if own != size:
+            raise UserError(
+                f"{sample.label}: is {own[1]}x{own[0]}, but the ranking was made at "
+                f"{size[1]}x{size[0]}; rank the images again"
+            )
     return samples
 
 
