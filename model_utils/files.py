@@ -106,11 +106,12 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def read_json(path: Path) -> dict:
-    """Its content; nothing when it is missing or damaged."""
+    """Its content; nothing when it is missing, damaged or no mapping."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
+    return content if isinstance(content, dict) else {}
 
 
 def remove_leftovers(folder: Path) -> None:

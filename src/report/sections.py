@@ -229,10 +229,10 @@ def _ranking(one: RunFolder) -> list[Part]:
         return []
     if not one.ranking.get("complete"):
         return [("p", "The ranking is not complete; run it again to go on.", "bad")]
-    model = one.ranking["model"]
-    easy = sum(row["split"] == "easy" for row in one.scores)
-    rare = "yes" if one.ranking["normalize_rare"] else "no"
-    facts = [("made by", model["checkpoint"]), ("images", str(len(one.scores))), ("easy", str(easy))]
+    model = one.ranking.get("model", {})
+    easy = sum(row.get("split") == "easy" for row in one.scores)
+    rare = "yes" if one.ranking.get("normalize_rare") else "no"
+    facts = [("made by", str(model.get("checkpoint"))), ("images", str(len(one.scores))), ("easy", str(easy))]
     facts += [("hard", str(len(one.scores) - easy)), ("normalised by rare classes", rare)]
     parts: list[Part] = [("table", ["ranking", ""], facts)]
     parts += [chart(path) for path in (one.folder / "histogram.png",) if path.is_file()]
