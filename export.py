@@ -8,6 +8,7 @@ from model_utils.config import Config, load_config
 from model_utils.device_adapter import start_configured
 from model_utils.errors import UserError, run
 from model_utils.field_types import user_path
+from model_utils.own_options import OwnOptions
 from model_utils.sizes import Size, parse_size
 
 # Above this share of the largest output, two programs do not compute the same.
@@ -26,9 +27,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """This program's options, and the rest for the configuration."""
-    parser = argparse.ArgumentParser(
-        prog="export.py", description=main.__doc__, allow_abbrev=False, epilog="Every key of the configuration works."
-    )
+    parser = OwnOptions(prog="export.py", description=main.__doc__, epilog="Every key of the configuration works.")
     add = parser.add_argument
     add("--restore_from", "--ckpt_file", required=True, metavar="FILE", help=".ckpt, .safetensors, .pth or .pkl")
     add("--file_format", type=str.upper, choices=("MINDIR", "ONNX", "AIR"), default="MINDIR")
@@ -58,6 +57,8 @@ def export_checkpoint(config: Config, options: argparse.Namespace, size: Size) -
     outputs = NETWORKS[config.network].OUTPUTS
     if options.head not in (None, *outputs):
         raise UserError(f"head: {config.network} has {', '.join(outputs)}, not '{options.head}'")
+    if options.upsample and not all(config.output_size):
+        raise UserError("upsample: needs a size to enlarge to; give --output_size W,H")
     target = choose_target(options)
     key, classes = read_key(options), Data(config).classes
     network = build_network(config)

@@ -10,6 +10,7 @@ import numpy as np
 from model_utils.device_adapter import prepare_environment
 from model_utils.errors import UserError, run
 from model_utils.field_types import user_path
+from model_utils.own_options import OwnOptions, whole
 from src.dataset.description import Description, load_description
 from src.dataset.labels import make_classes
 from src.dataset.listing import list_samples
@@ -47,9 +48,9 @@ def parse_options(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
     from src.models import NETWORKS
 
-    parser = argparse.ArgumentParser(prog="postprocess.py", description=main.__doc__)
+    parser = OwnOptions(prog="postprocess.py", description=main.__doc__)
     add = parser.add_argument
-    folder = {"type": Path, "nargs": "?"}  # each in its place, or by name
+    folder = {"type": user_path, "nargs": "?"}  # each in its place, or by name
     add("data", **folder, metavar="DATA", help="the data set's folder, e.g. with leftImg8bit and gtFine")
     add("result", **folder, metavar="RESULT", help="folder of the .bin files")
     add("out", **folder, metavar="OUT", help="folder for result.json, .csv and .txt")
@@ -60,7 +61,7 @@ def parse_options(argv: list[str] | None) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model", type=user_path, help="the exported model: its description gives classes and outputs")
     which.add_argument("--network", choices=NETWORKS, default="deeplab_multi", help="without a model")
-    add("--num_classes", type=int, help="of the network; without a model it has all classes of the data set")
+    add("--num_classes", type=whole(1), help="of the network; without a model it has all classes of the data set")
     add("--save_to", type=user_path, help="instead of OUT")
     options = parser.parse_args(argv)
     for name, place in (("dataset_path", "data"), ("result_path", "result"), ("save_to", "out")):
@@ -137,6 +138,8 @@ def labels_of(path: Path, model: ModelDescription, size: Size, shape: Size) -> n
             f"{path}: {len(data)} bytes are no logits of {len(model.classes)} classes in the shape of "
             f"{shape[1]}x{shape[0]}; give --model, or run the inference again"
         )
+    if not np.isfinite(logits).all():
+        raise UserError(f"{path}: holds numbers that are not finite; run the inference again")
     upsampled = ops.interpolate(ms.Tensor(logits), size=size, mode="bilinear", align_corners=model.aligned_corners)
     return ops.argmax(upsampled, 1).asnumpy()[0].astype(np.uint8)
 

@@ -1,6 +1,5 @@
 """Segments an image, a folder or a video with a checkpoint or an exported model. Options: --help."""
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -8,13 +7,12 @@ from model_utils.config import load_config
 from model_utils.device_adapter import describe, start_configured
 from model_utils.errors import UserError, run
 from model_utils.field_types import user_path
+from model_utils.own_options import OwnOptions
 
 
 def main(argv: list[str] | None = None) -> None:
     """Writes trainIds, colours, overlays, side-by-sides with a legend, and entropy maps of every image."""
-    parser = argparse.ArgumentParser(
-        prog="predict.py", description=main.__doc__, epilog="Every configuration key works."
-    )
+    parser = OwnOptions(prog="predict.py", description=main.__doc__, epilog="Every configuration key works.")
     parser.add_argument("source", type=user_path, metavar="INPUT", help="image, video, or a folder of them")
     parser.add_argument("--restore_from", required=True, metavar="FILE", help="checkpoint, .onnx or .mindir")
     parser.add_argument("--list", type=user_path, metavar="FILE", help="names below the folder INPUT, one a line")

@@ -4,12 +4,12 @@ One flat folder of ``<stem>.bin``, the stem being the name without its ending: f
 the description of ``--model`` asks for.
 """
 
-import argparse
 import sys
 
 from model_utils.errors import UserError, run
 from model_utils.field_types import user_path
 from model_utils.files import write_bytes
+from model_utils.own_options import OwnOptions
 from model_utils.sizes import parse_size
 
 
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> None:
     from src.export.description import network_description, read_description, stems_of
     from src.models import NETWORKS
 
-    parser = argparse.ArgumentParser(prog="preprocess.py", description=main.__doc__)
+    parser = OwnOptions(prog="preprocess.py", description=main.__doc__)
     parser.add_argument("data", type=user_path, help="the data set's folder, e.g. the one that holds leftImg8bit")
     parser.add_argument("out", type=user_path, help="folder for the .bin files")
     parser.add_argument("--dataset", default="cityscapes", metavar="NAME|FILE", help="built-in name or .yaml file")

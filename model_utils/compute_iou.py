@@ -3,7 +3,6 @@
 The owner's place for this program; ``src.evaluation.score`` does the work, with the same counts as for a checkpoint.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ if __name__ == "__main__":  # also as `python model_utils/compute_iou.py`
 
 from model_utils.errors import run
 from model_utils.field_types import user_path
+from model_utils.own_options import OwnOptions
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
         if number and number % 10 == 0:  # the plain mean, as there: nan until every class has occurred
             print(f"{number} / {images}: {100 * confusion.iou().mean():.2f}", flush=True)
 
-    parser = argparse.ArgumentParser(prog="compute_iou", description=main.__doc__)
+    parser = OwnOptions(prog="compute_iou", description=main.__doc__)
     parser.add_argument("gt_dir", type=user_path, help="folder with *_gtFine_labelIds.png, or of the --dataset")
     parser.add_argument("pred_dir", type=user_path, help="folder with the predictions, searched through")
     parser.add_argument(

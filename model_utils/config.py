@@ -21,6 +21,7 @@ from model_utils.field_types import (
     LossScale,
     PixelSize,
     Positive,
+    Scale,
     Seed,
     Several,
     Share,
@@ -157,7 +158,7 @@ class Config:
 
     output_size: SizeOrNone
     flip: bool
-    scales: Several[Positive]
+    scales: Several[Scale]
     valid_batch_size: Count
     eval_mode: Choice[Literal["score", "snapshots", "rank", "speed"]]
     speed_images: Count

@@ -71,12 +71,18 @@ def user_path(text: str) -> Path:
     """A path on a command line, as ``expand`` reads it; for argparse.
 
     Raises:
-        ArgumentTypeError: as ``expand``.
+        ArgumentTypeError: as ``expand``; or it is empty, or nothing can have that name.
     """
     try:
-        return Path(expand(text))
+        if not text or UNFIT.search(text):
+            raise ValueError("must be a path without control characters")
+        path = Path(expand(text))
+        path.exists()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot be read ({error.strerror}): '{shown(text)}'") from None
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{error}: '{shown(text)}'") from None
+    return path
 
 
 class _Choices:
@@ -177,6 +183,7 @@ Threads = Annotated[_Int, Field(ge=0, le=4096)]
 Number = Annotated[float, BeforeValidator(_plain), Field(allow_inf_nan=False)]
 Weight = Annotated[Number, Field(ge=0)]
 Positive = Annotated[Number, Field(gt=0)]
+Scale = Annotated[Number, Field(ge=0.1, le=10)]  # of an image's sides
 Share = Annotated[Number, AfterValidator(_share)]
 Text = Annotated[str, BeforeValidator(_text)]
 FileName = Annotated[Text, AfterValidator(expand)]  # of a file or a folder, or empty

@@ -32,11 +32,11 @@ def replacing(path: Path) -> Iterator[Path]:
         UserError: it cannot be written: no room, no permission, a folder in the way.
     """
     with writing_to(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        made = make_folder(path.parent)
         _remove_once(path.parent)
         scratch = path.parent / f"{SCRATCH}{os.getpid()}_{machine()}_{secrets.token_hex(4)}"
-        scratch.mkdir()
         try:
+            scratch.mkdir()
             temporary = scratch / path.name
             yield temporary
             temporary.chmod(scratch.stat().st_mode & 0o666)  # some writers make files for their owner only
@@ -45,6 +45,25 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+            remove_empty(made)
+
+
+def make_folder(folder: Path) -> list[Path]:
+    """Makes it with its parents; returns those that were not there, from the inside out, for ``remove_empty``."""
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        remove_empty(made)
+        raise
+    return made
+
+
+def remove_empty(folders: list[Path]) -> None:
+    """Removes folders that nothing was written into after all."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 @contextmanager
@@ -87,11 +106,12 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def read_json(path: Path) -> dict:
-    """Its content; nothing when it is missing or damaged."""
+    """Its content; nothing when it is missing, damaged or no mapping."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
+    return content if isinstance(content, dict) else {}
 
 
 def remove_leftovers(folder: Path) -> None:

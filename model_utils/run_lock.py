@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from model_utils.errors import UserError
+from model_utils.files import make_folder, remove_empty
 
 NAME = ".lock"  # it stays behind and means nothing: the kernel takes the lock back when its holder dies
 
@@ -22,7 +23,7 @@ def only_run_in(folder: Path) -> Iterator[None]:
     path = folder / NAME
     lock = FileLock(path, timeout=0, fallback_to_soft=False)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        made = make_folder(folder)
         lock.acquire()
         path.write_text(f"process {os.getpid()}", encoding="utf-8")
     except Timeout:
@@ -38,5 +39,5 @@ def only_run_in(folder: Path) -> Iterator[None]:
         with suppress(OSError):
             if [file.name for file in folder.iterdir()] == [NAME]:
                 path.unlink()
-                folder.rmdir()
+                remove_empty([folder, *made])
         lock.release()

@@ -50,7 +50,8 @@ def read_job(argv: list[str]) -> Job:
 
     def channel(*names: str) -> str:
         values = [options.pop(name, "") or os.environ.get(name, "") for name in names]
-        return next(filter(None, values), "")
+        found = next(filter(None, values), "")
+        return str(Path(found).absolute()) if found and not is_url(found) else found  # the program starts elsewhere
 
     def number(name: str, default: str, form: str) -> str:
         value = options.pop(name, default)

@@ -4,7 +4,6 @@ Keys come from the SDK's own chain: HUAWEICLOUD_SDK_AK, _SK and _PROJECT_ID, a c
 the code folder's upload from OBS_ACCESS_KEY_ID, OBS_SECRET_ACCESS_KEY and OBS_ENDPOINT. Never from the YAML file.
 """
 
-import argparse
 import json
 import re
 import subprocess
@@ -23,6 +22,7 @@ from model_utils.config import load_config
 from model_utils.config_text import load_yaml
 from model_utils.errors import UserError, run
 from model_utils.moxing_adapter import sync_out
+from model_utils.own_options import OwnOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 NEEDED = ("name", "flavor", "code")
@@ -161,7 +161,7 @@ def follow(client, job_id: str, seconds: float) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Submits a training job."""
-    parser = argparse.ArgumentParser(prog="python modelarts/submit.py", description=main.__doc__)
+    parser = OwnOptions(prog="python modelarts/submit.py", description=main.__doc__)
     parser.add_argument("job", type=Path, metavar="JOB.yaml")
     parser.add_argument("--dry_run", action="store_true", help="print the request and send nothing")
     parser.add_argument("--no_code", action="store_true", help="the code is in OBS already")

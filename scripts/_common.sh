@@ -3,6 +3,9 @@ project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [ -x "$project/.venv/bin/python" ]; then PATH="$project/.venv/bin:$PATH"; fi
 command -v python >/dev/null || { echo "error: no python; run bash scripts/setup_env.sh first" >&2; exit 2; }
 
+# own_python WORDS...: python that finds this project's modules from wherever one stands, and not others of their names
+own_python() { PYTHONPATH="$project${PYTHONPATH:+:$PYTHONPATH}" python -P "$@"; }
+
 # is_number TEXT: a whole number above 0
 is_number() { [[ "$1" =~ ^[1-9][0-9]*$ ]]; }
 
@@ -50,7 +53,8 @@ check_cards() {
   done
 }
 
-# launch DEVICE_NUM PROGRAM OPTIONS...: directly on one device, through msrun on several.
+# launch DEVICE_NUM PROGRAM OPTIONS...: directly on one device, through msrun on several. Relative paths, also those of
+# results, are meant from where the user stands.
 # With SHOW_ONLY=1 the command is only shown, after the number of devices.
 # Worker logs go to a fresh folder msrun_log/TIME. Ctrl-C and SIGTERM end every process and give 130 and 143; they end
 # too when the outermost script is killed. On Ascend servers each process keeps to processor cores near its chip;
@@ -59,7 +63,7 @@ export LAUNCH_SHELL=${LAUNCH_SHELL:-$$}
 launch() {
   local devices=$1; shift
   if [ -n "${SHOW_ONLY:-}" ]; then printf '%q ' "$devices" "$@"; echo; exit 0; fi
-  cd "$project"
+  set -- "$project/$1" "${@:2}"
   check_cards "$devices" "$@" || exit 2
   if [ "$devices" = 1 ] && [ "${NODES:-1}" = 1 ]; then
     local self=$BASHPID
@@ -82,7 +86,7 @@ launch() {
   local code=0
   wait $child || code=$?
   if [ $stopped != 0 ]; then wait $child || true; code=$stopped; fi
-  if [ $code != 0 ] && [ $stopped = 0 ]; then python -m model_utils.launched "$logs" || true; fi
+  if [ $code != 0 ] && [ $stopped = 0 ]; then own_python -m model_utils.launched "$logs" || true; fi
   exit $code
 }
 
@@ -94,5 +98,5 @@ is_alive() { grep -qs '^State:.[^ZX]' "/proc/$1/status"; }
 end_with_shell() {
   while is_alive "$LAUNCH_SHELL" && is_alive $$ && is_alive "$1"; do sleep 1; done
   if is_alive "$1"; then kill -KILL "$1"; fi
-  if [ $# = 2 ] && ! { is_alive "$LAUNCH_SHELL" && is_alive $$; }; then python -m model_utils.launched "$2"; fi
+  if [ $# = 2 ] && ! { is_alive "$LAUNCH_SHELL" && is_alive $$; }; then own_python -m model_utils.launched "$2"; fi
 }

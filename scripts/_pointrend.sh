@@ -22,7 +22,7 @@ parse_options() {
   if [ -z "$data" ]; then echo "error: --data_path is missing" >&2; echo "$usage" >&2; exit 2; fi
   if ! is_number "$devices" || ! is_number "$steps"; then echo "$usage" >&2; exit 2; fi
   data=$(the_folder "$data") || exit 2
-  output=$(mkdir -p "${output:-./output}" && the_folder "${output:-./output}") || exit 2
+  output=$(realpath -m "${output:-./output}")
   if [ -z "$config" ]; then
     config=$project/configs/pointrend.yaml
     if [ "$devices" = 1 ]; then config=$project/configs/pointrend_1p.yaml; fi

@@ -4,6 +4,4 @@
 set -euo pipefail
 source "$(dirname "$0")/_common.sh"
 if [ $# -lt 2 ]; then sed -n 3p "$0" | cut -c3- >&2; exit 2; fi
-ground_truth=$(the_folder "$1") predictions=$(the_folder "$2")
-cd "$project"
-exec python -m model_utils.compute_iou "$ground_truth" "$predictions" "${@:3}"
+own_python -m model_utils.compute_iou "$@"

@@ -4,4 +4,4 @@
 set -euo pipefail
 source "$(dirname "$0")/_common.sh"
 if [ $# -lt 2 ] && [ "${1:-}" != --help ]; then sed -n 3p "$0" | cut -c3- >&2; exit 2; fi
-PYTHONPATH="$project" exec python -m tools.convert_om "$@"
+own_python -m tools.convert_om "$@"

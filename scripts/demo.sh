@@ -25,11 +25,11 @@ options=("${place[@]}" --random_seed "$seed")
 # newest RUN: its last complete snapshot
 newest() { python -m tools.newest_snapshot "$out/$1"; }
 
-# train NAME PROGRAM CONFIG OPTIONS...: a run from the common start, or from the run $from
+# train NAME PROGRAM CONFIG OPTIONS...: a run from the weights $from, or from the common start
 train() {
   echo "== training $1 =="
   local weights
-  weights=$(newest "${from:-start}") || return 1
+  weights=${from:-$(newest start)} || return 1
   python "$2" --config_path "configs/$3.yaml" "${options[@]}" --restore_from "$weights" --snapshot_dir "$out/$1" "${@:4}" \
     >"$out/$1.txt" 2>&1 || { tail -n 5 "$out/$1.txt" >&2; return 1; }
 }
@@ -61,10 +61,14 @@ python train_src.py --config_path configs/demo.yaml --method supervised --data_p
 both "train advnet train_adv.py demo" "train advent train_adv.py demo --view self_information"
 both "train dacs train_adv.py demo_dacs" \
   "train source_only train_src.py demo --method supervised && train statistics_only train_adv.py demo --method statistics_only"
+both "evaluate advnet" "evaluate advent"
 echo "== ranking the target's training images =="
-python eval_adv.py --eval_mode rank --restore_from "$(newest advent)" "${options[@]}" --result_dir $out/ranking
-both "from=advent train intrada train_adv.py demo_intrada" "evaluate source_only && evaluate statistics_only"
-both "evaluate advnet && evaluate advent" "evaluate dacs && evaluate intrada"
+# IntraDA's second stage sees target images alone, so its warm-up is ADVENT with their statistics.
+advent=$(newest advent)
+warmup=${advent%.ckpt}_target_statistics.ckpt
+python eval_adv.py --eval_mode rank --restore_from "$warmup" "${options[@]}" --result_dir $out/ranking
+both "from=$warmup train intrada train_adv.py demo_intrada && evaluate intrada" \
+  "evaluate source_only && evaluate statistics_only && evaluate dacs"
 pages=()
 for name in "${runs[@]}"; do
   pages+=("$name=$out/$name" "${name}_target_statistics=$out/$name/result_target_statistics")

@@ -15,7 +15,7 @@ devices=$1 config=$project/configs/intrada.yaml
 data=$(the_folder "$2") && model=$(the_file "$3") || { echo "$usage" >&2; exit 2; }
 shift 3
 if [ $# -gt 0 ] && [[ "$1" != --* ]]; then config=$(the_file "$1"); shift; fi
-ranking=$(realpath -m "${RANKING:-$project/ranking}")
+ranking=$(realpath -m "${RANKING:-ranking}")
 if [ -f "$ranking/easy_split.txt" ] && [ ! -f "$ranking/ranking.json" ]; then
   echo "using the ranking in $ranking as it is"
 else

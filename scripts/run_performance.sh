@@ -12,11 +12,10 @@ if ! is_number "$devices" || ! is_number "$steps"; then echo "$usage" >&2; exit 
 data=$(the_folder "$data") || { echo "$usage" >&2; exit 2; }
 shift $(( $# < 2 ? $# : 2 ))
 if [ $# -gt 0 ] && [[ "$1" != --* ]]; then config=$(the_file "$1"); shift; fi
-cd "$project"
-program=train_$(python -c 'import sys; from model_utils.config import load_config; print("adv" if load_config(["--config_path", sys.argv[1]]).two_domains else "src")' "$config").py
-run=$project/output/performance_${devices}p log=${LOG:-$project/performance_${devices}p.log}
+program=train_$(own_python -c 'import sys; from model_utils.config import load_config; print("adv" if load_config(["--config_path", sys.argv[1]]).two_domains else "src")' "$config").py
+run=$project/output/performance_${devices}p log=${LOG:-performance_${devices}p.log}
 if [ -z "${SHOW_ONLY:-}" ]; then rm -rf "$run"; fi
 ( launch "$devices" "$program" --config_path "$config" --data_path "$data" --snapshot_dir "$run" --count_in iterations \
     --num_steps "$steps" --num_steps_stop "$steps" --save_pred_every "$steps" --eval_every 0 --log_every 10 --warmup_steps 0 "$@" ) 2>&1 | log_to "$log"
 if [ -n "${SHOW_ONLY:-}" ]; then exit 0; fi
-python -m tools.throughput "$run" --devices "$devices" --warm_up 10 | tee -a "$log"
+own_python -m tools.throughput "$run" --devices "$devices" --warm_up 10 | tee -a "$log"

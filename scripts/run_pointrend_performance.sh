@@ -11,5 +11,4 @@ parse_options "$@"
 train "${pth:-./R-101.pkl}" --num_steps "$steps" --num_steps_stop "$steps" --log_every 5 --eval_every 0 \
   --save_pred_every "$steps" "${extra[@]}"
 if [ -n "${SHOW_ONLY:-}" ]; then exit 0; fi
-cd "$project"
-exec python -m tools.throughput "$output" --devices "$devices"
+own_python -m tools.throughput "$output" --devices "$devices"

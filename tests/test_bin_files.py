@@ -105,6 +105,9 @@ def test_what_cannot_be_scored_is_said(world, tmp_path):
     write_description(tmp_path / "m.onnx", of_three(network_description("icnet", (48, 64))))
     assert "cityscapes has no class 'one'" in call(*given, "--model", tmp_path / "m.onnx", code=2)
     assert "n.json: the description" in call(*given, "--model", tmp_path / "n.onnx", code=2)
+    for image in (world / "Cityscapes/leftImg8bit/val").rglob("*.png"):
+        np.full((19, 6, 12), np.nan, np.float32).tofile(tmp_path / f"{image.stem}_1.bin")
+    assert "_1.bin: holds numbers that are not finite" in call(*given, code=2)
 
 
 @pytest.fixture

@@ -297,3 +297,6 @@ def test_paths_on_the_command_line_are_expanded(monkeypatch, tmp_path):
     assert user_path("${PLACE}/a") == user_path("~/a") == tmp_path / "a"
     with pytest.raises(argparse.ArgumentTypeError, match="NOWHERE} is not"):
         user_path("${NOWHERE}/a")
+    for text, message in (("", "must be a path"), ("a\0b", "control characters"), ("x" * 999, "File name too long")):
+        with pytest.raises(argparse.ArgumentTypeError, match=message):
+            user_path(text)

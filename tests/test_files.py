@@ -32,6 +32,10 @@ def test_a_failure_leaves_what_was_there(tmp_path):
         (temporary.parent / "more").write_text("")
         raise ZeroDivisionError
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    for name in ("a/b/x.txt", f"a/b/{'x' * 999}/y.txt"):  # no folders either
+        with pytest.raises((ZeroDivisionError, UserError)), replacing(tmp_path / name):
+            raise ZeroDivisionError
+        assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_full_disk(disk):

@@ -94,6 +94,40 @@ def test_every_kind_is_read_whole_and_refused_when_cut(tmp_path, name):
                 read_bgr(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["a.bmp", "a.tif", "strips.tif", "a.ppm"])
+@pytest.mark.parametrize("kind", ["RGB", "P", "16 bits"])
+def test_unpacked_kinds_are_refused_when_cut_between_two_rows(tmp_path, name, kind):
+    """And when zeros begin within one; those of whole rows are a black bar."""
+    wide = picture()[:, :, 0].astype(np.uint16) * 257
+    image = Image.fromarray(wide) if kind == "16 bits" else Image.fromarray(np.minimum(picture(), 254))
+    if kind == "P":
+        image = Image.fromarray(picture()[:, :, 0])
+        image.putpalette(bytes(range(1, 255)) * 3)
+    if (kind == "16 bits" and name == "a.bmp") or (kind == "P" and name == "a.ppm"):
+        return  # there are none
+    image.save(tmp_path / name, **({"tiffinfo": {278: 8}} if name == "strips.tif" else {}))
+    read_bgr(tmp_path / name)
+    data, row = (tmp_path / name).read_bytes(), 64 * {"RGB": 3, "P": 1, "16 bits": 2}[kind]
+    for missing in (row, 8 * row, 20 * row):
+        (tmp_path / name).write_bytes(data[:-missing])
+        with pytest.raises(UserError, match=rf"{name}: is damaged"):
+            read_bgr(tmp_path / name)
+    (tmp_path / name).write_bytes(data[: -8 * row - row // 2] + bytes(8 * row + row // 2))
+    with pytest.raises(UserError, match=rf"{name}: is damaged"):
+        read_bgr(tmp_path / name)
+
+
+def test_a_tiff_whose_description_was_lost_in_part(tmp_path):
+    """Zeros in place of its last tags, or of the table of its strips, which otherwise is read from the file's start."""
+    for name in ("one.tif", "strips.tif"):
+        Image.fromarray(picture()).save(tmp_path / name, **({"tiffinfo": {278: 8}} if name == "strips.tif" else {}))
+        data = (tmp_path / name).read_bytes()
+        for kept in range(10, 10 + 12 * int.from_bytes(data[8:10], "little"), 6):
+            (tmp_path / name).write_bytes(data[:kept] + bytes(len(data) - kept))
+            with pytest.raises(UserError, match=rf"{name}: is damaged"):
+                read_bgr(tmp_path / name)
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp"])
 @pytest.mark.parametrize("behind", [bytes(5000), b"IEND\xff\xd9 and a video" * 50])
 def test_what_follows_the_end_mark_is_nobodys_business(tmp_path, name, behind):

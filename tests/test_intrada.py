@@ -12,7 +12,7 @@ from PIL import Image
 from model_utils.errors import UserError
 from src.dataset.loader import EvalItem
 from src.dataset.samples import Sample
-from src.intrada.folder import ABOUT, list_pseudo_labels, read_ranking
+from src.intrada.folder import ABOUT, list_pseudo_labels, read_ranking, recorded_size
 from src.intrada.ranking import describe_model, finish_ranking, open_ranking, score_images, scored
 from src.models.network import Network
 from tests.helpers import EAGER, TINY, assert_same_losses, call
@@ -131,7 +131,7 @@ def test_a_folder_of_another_model_and_an_incomplete_ranking_are_refused(tmp_pat
     with pytest.raises(UserError, match=r"holds the ranking of a\.ckpt"):
         open_ranking(folder, {**MODEL, "crc32": 2})
     with pytest.raises(UserError, match="no complete ranking"):
-        list_pseudo_labels(folder, samples)
+        recorded_size(folder)
     rank(samples[:6], folder)
     with pytest.raises(UserError, match="1 images have no score yet"):
         finish(folder, samples)
@@ -153,14 +153,17 @@ def test_pseudo_labels_must_be_there_and_of_the_rankings_size(tmp_path, samples)
     open_ranking(folder, MODEL)
     rank(samples, folder)
     finish(folder, samples)
-    pairs = list_pseudo_labels(folder, samples[:4])
+    pairs = list_pseudo_labels(folder, samples[:4], recorded_size(folder))
     assert [pair.label.name for pair in pairs] == [sample.image.name for sample in samples[:4]]
     Image.new("L", (8, 8)).save(pairs[0].label)
     with pytest.raises(UserError, match=r"is 8x8, but the ranking was made at 32x16"):
-        list_pseudo_labels(folder, samples[:4])
+        list_pseudo_labels(folder, samples[:4], recorded_size(folder))
+    pairs[0].label.write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"^pseudo label .* is damaged or not an image .*; rank the images again"):
+        list_pseudo_labels(folder, samples[:4], recorded_size(folder))
     pairs[0].label.unlink()
     with pytest.raises(UserError, match="1 of 4 images have no label"):
-        list_pseudo_labels(folder, samples[:4])
+        list_pseudo_labels(folder, samples[:4], recorded_size(folder))
 
 
 def test_the_model_is_known_by_its_content(tmp_path):

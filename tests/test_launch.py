@@ -25,11 +25,12 @@ def project(tmp_path) -> Path:
     return tmp_path
 
 
-def run(project: Path, script: str, *words: str, code: int = 0, **variables: str) -> str:
+def run(project: Path, script: str, *words: str, code: int = 0, here: Path = ROOT, **variables: str) -> str:
     names = ("NODES", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "ASCEND_RT_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
     clean = {name: value for name, value in os.environ.items() if name not in (*names, "CUDA_HOME")}
     command = ["bash", str(project / "scripts" / script), *words]
-    done = subprocess.run(command, env={**clean, **variables}, capture_output=True, text=True, check=False)
+    environment = {**clean, **variables}
+    done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -39,7 +40,41 @@ def test_one_server(project):
     assert "msrun --worker_num 2 --local_worker_num 2 --master_port 4242 --join True" in printed
     assert "--bind_core" not in printed
     printed = run(project, "run_train.sh", "1", str(project / "data"), ASCEND_RT_VISIBLE_DEVICES="5")
-    assert printed.startswith("python train_adv.py")
+    assert printed.startswith(f"python {project}/train_adv.py")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run_train.sh 1 data",
+        "run_train_cpu.sh data",
+        "run_train_src.sh 2 data own.yaml",
+        "run_eval.sh a.ckpt",
+        "run_entropy_rank.sh a.ckpt data",
+        "run_intrada.sh 1 data a.ckpt",
+        "run_performance.sh 1 data",
+        "run_pointrend_performance.sh --data_path data --pth_path a.ckpt --config own.yaml",
+        "compute.sh gt result",
+        "convert_om.sh model.onnx Ascend310",
+    ],
+)
+def test_relative_paths_are_meant_from_where_the_user_stands(project, line):
+    """All programs are started there, as files of the project or with its modules alone."""
+    here = project / "elsewhere"
+    (here / "data").mkdir(parents=True)
+    for name in ("a.ckpt", "own.yaml"):
+        (here / name).touch()
+    for name in ("python", "msrun"):
+        program = project / ".venv/bin" / name
+        program.write_text(
+            f'#!/bin/sh\ncase "$*" in *"-c import"*) echo 4242 ;; *) echo "{name} in $PWD: $PYTHONPATH $*" ;; esac\n'
+        )
+    printed = run(project, *line.split(), "--result_dir", "mine", here=here)
+    started = [words for words in printed.splitlines() if words.startswith(("python in", "msrun in"))]
+    assert started and "--result_dir mine" in printed
+    for words in started:
+        assert words.partition(": ")[0].endswith(f" in {here}")
+        assert f" {project}/train_" in words or f" {project}/eval_adv.py" in words or f": {project} -P -m " in words
 
 
 def test_several_servers_meet_at_the_first(project):

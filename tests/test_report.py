@@ -140,6 +140,27 @@ def test_folders_that_are_refused(tmp_path):
         main([str(tmp_path / "empty")])
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("result.json", '{"iou": {"a": "x"}, "miou": 1}', "holds a damaged file"),
+        ("result.json", "[]", "holds a damaged file"),
+        ("result.json", "[" * 9999, "holds a damaged file"),
+        ("config.yaml", "5", "config.yaml: must be lines"),
+        ("metrics.csv", "a,b\n1\n", r"metrics\.csv: is no table of numbers"),
+        ("validation.csv", "a\nx\n", r"validation\.csv: is no table of numbers"),
+        ("ranking.json", '{"complete": true}', ""),
+        ("ranking.json", "5", "holds no metrics"),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_one_sentence(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    if not message:  # what a ranking does not say is left open
+        return main([str(tmp_path)])
+    with pytest.raises(UserError, match=message):
+        main([str(tmp_path)])
+
+
 def test_a_half_written_row_does_not_count_and_methods_without_discriminators_have_no_watch(tmp_path):
     run = read_run("run", write_training(tmp_path / "run"))
     assert len(run.losses["iteration"]) == 150

@@ -11,6 +11,7 @@ from pathlib import Path
 from model_utils.errors import UserError, run
 from model_utils.field_types import user_path
 from model_utils.files import write_text
+from model_utils.own_options import OwnOptions, whole
 from model_utils.sizes import parse_size
 from src.export.description import ModelDescription, read_description, write_description
 from src.export.om import BATCHES, FRAMEWORKS, aipp_config, atc_command, lite_command
@@ -18,12 +19,12 @@ from src.export.om import BATCHES, FRAMEWORKS, aipp_config, atc_command, lite_co
 
 def main(argv: list[str] | None = None) -> None:
     """Writes, and where it can runs, a command for each batch size."""
-    parser = argparse.ArgumentParser(prog="convert_om.sh", description=main.__doc__)
+    parser = OwnOptions(prog="convert_om.sh", description=main.__doc__)
     parser.add_argument(
         "model", type=user_path, help=".onnx, .air or .mindir of export.py (ONNX: --batch_size dynamic)"
     )
     parser.add_argument("soc_version", help="the chip, e.g. Ascend310 or Ascend310P3")
-    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
+    parser.add_argument("--batches", type=whole(1), nargs="+", default=BATCHES)
     parser.add_argument("--size", type=parse_size, metavar="W,H", help="in place of the described one")
     parser.add_argument("--aipp", action="store_true", help="let the chip normalise uint8 pixels (ATC only)")
     parser.add_argument("--out", type=user_path, default=Path("om"), help="folder for the models (default om)")

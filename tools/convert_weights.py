@@ -1,10 +1,10 @@
 """Converts a weight file once: ``python -m tools.convert_weights IN OUT --network deeplab_multi``."""
 
-import argparse
 import sys
 
 from model_utils.errors import UserError, run
 from model_utils.field_types import user_path
+from model_utils.own_options import OwnOptions, whole
 from src.checkpoint import load_weights, save_weights
 from src.models import NETWORKS, Discriminator
 
@@ -12,11 +12,11 @@ from src.models import NETWORKS, Discriminator
 def main(argv: list[str] | None = None) -> None:
     """Converts a weight file, checking it against the network."""
     networks = {**NETWORKS, "discriminator": Discriminator}
-    parser = argparse.ArgumentParser(prog="python -m tools.convert_weights", description=main.__doc__)
+    parser = OwnOptions(prog="python -m tools.convert_weights", description=main.__doc__)
     parser.add_argument("source", type=user_path, metavar="IN", help=".ckpt, .safetensors, .pth or .pkl")
     parser.add_argument("target", type=user_path, metavar="OUT", help=".ckpt or .safetensors")
     parser.add_argument("--network", choices=networks, required=True)
-    parser.add_argument("--num_classes", type=int, default=19)
+    parser.add_argument("--num_classes", type=whole(1), default=19)
     options = parser.parse_args(argv)
     if options.target.suffix not in (".ckpt", ".safetensors"):
         raise UserError(f"{options.target}: must end in .ckpt or .safetensors")

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # msrun starts 
 from model_utils.device_adapter import Device, chips_seen, describe, start_device
 from model_utils.errors import run
 from model_utils.files import replacing, write_text
+from model_utils.own_options import OwnOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 NUMBERS = ROOT / "src/device_check/numbers.npz"
@@ -34,7 +35,7 @@ Row = tuple[str, str, str]  # what, found, verdict: ok, or what is wrong
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the parts and prints their table."""
-    parser = argparse.ArgumentParser(prog="python -m tools.device_check", description=main.__doc__)
+    parser = OwnOptions(prog="python -m tools.device_check", description=main.__doc__)
     parser.add_argument("--device", default="auto", choices=("auto", "Ascend", "GPU", "CPU"))
     parser.add_argument("--quick", action="store_true", help="no times and processes, of the steps AdvNet's in float32")
     parser.add_argument("--save", type=Path, metavar="FILE.md", help="write the table to a file too")

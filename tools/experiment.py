@@ -5,13 +5,13 @@ for all runs. Started again, it goes on where it was stopped. ``report.html``, `
 into the experiment's ``output``. docs/experiments.md describes the file.
 """
 
-import argparse
 import sys
 from dataclasses import replace
 
 from model_utils.config import parse_options
 from model_utils.errors import UserError, run
 from model_utils.field_types import user_path
+from model_utils.own_options import OwnOptions, whole
 from src.experiment.page import table, write_page
 from src.experiment.plan import load_experiment
 from src.experiment.runs import do_runs, read_scores
@@ -19,10 +19,10 @@ from src.experiment.runs import do_runs, read_scores
 
 def main(argv: list[str] | None = None) -> None:
     """Runs an experiment and writes its page."""
-    parser = argparse.ArgumentParser(prog="python -m tools.experiment", description=__doc__, allow_abbrev=False)
+    parser = OwnOptions(prog="python -m tools.experiment", description=__doc__)
     parser.add_argument("file", type=user_path, metavar="EXPERIMENT.yaml")
     parser.add_argument("--output", type=user_path, help="folder of all runs; default: the file's, or output/NAME")
-    parser.add_argument("--parallel", type=int, default=1, help="seeds that run at a time (default 1)")
+    parser.add_argument("--parallel", type=whole(1), default=1, help="seeds that run at a time (default 1)")
     parser.add_argument("--devices", default="", help="numbers of the devices for them, e.g. 0,1,2,3")
     parser.add_argument("--page_only", action="store_true", help="write the page about what is done, and run nothing")
     options, rest = parser.parse_known_args(argv)

@@ -5,13 +5,13 @@ divided by the time of the iterations after the first ``--warm_up``. Waiting for
 do not. With two domains the images of both are printed too, which is the true throughput.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 from model_utils.config import SAVED_NAME, load_config
 from model_utils.errors import UserError, run
 from model_utils.field_types import user_path
+from model_utils.own_options import OwnOptions, whole
 from src.evaluation.metrics import read_curve
 
 WARM_UP = 5  # iterations that are left out; they compile the graphs [PointRend's Ascend port; IntraDA's: 10]
@@ -35,10 +35,10 @@ def images_per_second(metrics: Path, images: int, warm_up: int = WARM_UP) -> flo
 
 def main(argv: list[str] | None = None) -> None:
     """Prints the images a second of a training run."""
-    parser = argparse.ArgumentParser(prog="python -m tools.throughput", description=main.__doc__)
+    parser = OwnOptions(prog="python -m tools.throughput", description=main.__doc__)
     parser.add_argument("folder", type=user_path, metavar="RUN_FOLDER", help="the run's snapshot_dir")
-    parser.add_argument("--devices", type=int, default=1, help="processes that trained")
-    parser.add_argument("--warm_up", type=int, default=WARM_UP, help="iterations that are left out")
+    parser.add_argument("--devices", type=whole(1), default=1, help="processes that trained")
+    parser.add_argument("--warm_up", type=whole(0), default=WARM_UP, help="iterations that are left out")
     options = parser.parse_args(argv)
     config = load_config(["--config_path", str(options.folder / SAVED_NAME)])
     images = config.batch_size * config.iter_size * options.devices

@@ -117,6 +117,7 @@ def damage_named(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # a damaged file can make the readers fail in any way
         reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = f"nothing in it is called {reason}" if isinstance(error, KeyError) else reason
         raise UserError(f"weights {path}: damaged or no weight file ({reason}); fetch it again") from error
 
 

@@ -14,7 +14,7 @@ from src.dataset.labels import Classes, make_classes
 from src.dataset.listing import list_samples
 from src.dataset.places import data_set_in
 from src.dataset.samples import Sample
-from src.intrada.folder import EASY, HARD, list_pseudo_labels
+from src.intrada.folder import EASY, HARD, list_pseudo_labels, recorded_size
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,10 @@ class Data:
 
     def __str__(self) -> str:
         domains = {"source": self.source, "target": self.target} if self.source else {"target": self.target}
-        return ", ".join(f"{name} {one.description.name} in {one.root}" for name, one in domains.items())
+        texts = {name: f"{name} {one.description.name} in {one.root}" for name, one in domains.items()}
+        if self.are_pseudo_labels:
+            texts["source"] = f"source the easy split in {self._config.ranking_dir} with its pseudo labels"
+        return ", ".join(texts.values())
 
     def _domain(self, description: Description, folder: str, key: str) -> Domain:
         above = Path(self._config.data_path)
@@ -71,8 +74,9 @@ class Data:
         config = self._config
         if config.two_domains and config.ranking_dir:
             ranking = Path(config.ranking_dir)
+            size = recorded_size(ranking)
             easy = self.target.samples(config.set, ranking / EASY, with_labels=False)
-            return list_pseudo_labels(ranking, easy)
+            return list_pseudo_labels(ranking, easy, size)
         if self.has_source:
             return self.source.samples(
                 config.source_set, self.list_file(config.data_list), on_missing=config.on_missing

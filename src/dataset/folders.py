@@ -50,8 +50,8 @@ def walk(
     ``is_skipped(folder)`` leaves a folder out with all that is below it, which is printed; hidden ones are never
     looked into.
     """
-    found, skipped, seen = [], [], {os.path.realpath(folder)}
-    for place, folders, names in os.walk(folder, followlinks=True):
+    found, skipped, lost, seen = [], [], [], {os.path.realpath(folder)}
+    for place, folders, names in os.walk(folder, onerror=lambda error: lost.append(error.filename), followlinks=True):
         below = []
         for name in sorted(folders):
             path = Path(place, name)
@@ -62,5 +62,6 @@ def walk(
             (skipped if is_skipped(path) else below).append(name)
         folders[:] = below
         found += [Path(place, name) for name in (*names, *below) if is_wanted(name)]
-    tell_left_out({"folders of results": skipped}, folder)
+    unreadable = [Path(name).name for name in lost]
+    tell_left_out({"folders of results": skipped, "folders that cannot be read": unreadable}, folder)
     return usable(found, folder)

@@ -1,8 +1,13 @@
-"""Where a PNG or JPEG ends, its size and its EXIF, by its own chunks or segments; what follows is nobody's business."""
+"""Where a PNG or JPEG ends, its size and its EXIF, by its own chunks or segments; what follows is nobody's business.
+
+A TIFF has no end of its own, but says where its pixels lie.
+"""
 
 import re
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from model_utils.errors import UserError
 
@@ -87,3 +92,21 @@ def walk_jpeg(data: bytes) -> tuple[int, int, int, bytes]:
             end = found.start()
         place = end
     raise NotReadable("it ends early")
+
+
+def check_tiff(data: bytes, tags: Mapping[int, Any]) -> None:
+    """Refuses a TIFF whose first list of tags was lost in part, or whose pixels would lie outside of it.
+
+    Args:
+        tags: those that were read, by number.
+    """
+    order = "little" if data[:2] == b"II" else "big"
+    if int.from_bytes(data[2:4], order) == 42:  # BigTIFF's list has another form
+        start = int.from_bytes(data[4:8], order)
+        count = int.from_bytes(data[start : start + 2], order)
+        if any(data[place : place + 4] == bytes(4) for place in range(start + 2, start + 2 + 12 * count, 12)):
+            raise NotReadable("a part of its description is zeros")
+    for offsets, counts in ((273, 279), (324, 325)):  # of strips, of tiles
+        places = zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False)
+        if any(not length or not 8 <= place <= len(data) - length for place, length in places):
+            raise NotReadable("it ends early, or does not say where its pixels are")

@@ -14,14 +14,14 @@ import numpy as np
 from PIL import Image
 
 from model_utils.errors import UserError
-from src.dataset.image_ends import JPEG, PNG, NotReadable, walk_jpeg, walk_png
+from src.dataset.image_ends import JPEG, PNG, NotReadable, check_tiff, walk_jpeg, walk_png
 
 LARGEST_PIXELS = 1 << 28  # of an image or label, see set_largest_pixels
 OTHERS = ("BMP", "WEBP", "TIFF", "PPM")
 DEPTHS = (8, 10, 12, 14, 16)  # bits that 16-bit files are used for
 # Bytes 0 at the end of compressed data, which a copy that was broken off leaves and no encoder writes.
 ZERO_TAIL = 64
-BLACK_TELLS = ("RGB", "RGBA", "L", "I;16")  # where 0 is black; in a palette it is any colour
+BLACK_TELLS = ("RGB", "RGBA", "L", "I;16", "I;16B", "I", "P")
 ORIENTATION = 0x0112
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -142,7 +142,8 @@ def to_8_bits(pixels: np.ndarray, path: Path) -> np.ndarray:
 
 def _pillow_bgr(file: ImageFile) -> np.ndarray:
     picture = file.pillow()
-    if file.format != "WEBP" and picture.mode in BLACK_TELLS and _ends_black(np.asarray(picture), file.format == "BMP"):
+    kind = {"is_upwards": file.format == "BMP", "is_palette": picture.mode == "P"}
+    if file.format != "WEBP" and picture.mode in BLACK_TELLS and _ends_black(np.asarray(picture), **kind):
         raise NotReadable("its last part is black, as after a copy that broke off; save it as PNG if it is meant")
     if picture.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I"):
         grey = np.asarray(picture, np.int64)
@@ -154,11 +155,13 @@ def _pillow_bgr(file: ImageFile) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(picture.convert("RGB"))[:, :, ::-1])
 
 
-def _ends_black(pixels: np.ndarray, is_upwards: bool) -> bool:
+def _ends_black(pixels: np.ndarray, *, is_upwards: bool, is_palette: bool) -> bool:
     """Whether the stored pixels end in zeros that begin within a row: a black bar would begin with one."""
     if not pixels.any():
         return False
     stored = (pixels[::-1] if is_upwards else pixels).reshape(*pixels.shape[:2], -1)
+    if is_palette and np.count_nonzero(stored == 0) != stored.size - 1 - np.flatnonzero(stored)[-1]:
+        return False  # its first colour may be any, also that of a background
     rows = np.flatnonzero(stored.any(axis=(1, 2)))
     if len(stored) - 1 - rows[-1] < max(2, len(stored) // 16):
         return False
@@ -179,6 +182,8 @@ def _look_at(data: bytes, end: int) -> tuple[str, int, int, int, int]:
             width, height = file.size
             if getattr(file, "is_animated", False) and file.format == "WEBP":
                 raise NotReadable("is an animated WebP, and only single pictures are read", is_whole=True)
+            if file.format == "TIFF":
+                check_tiff(data, file.tag_v2)
             is_packed = file.format == "WEBP" or (file.format == "TIFF" and file.info.get("compression") != "raw")
             if is_packed and len(data) > 4 * ZERO_TAIL and not any(data[-ZERO_TAIL:]):
                 raise NotReadable("its last part is all zeros, as after a copy that broke off")

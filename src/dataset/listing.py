@@ -127,4 +127,5 @@ def _as_spelt(base: Path, pattern: str) -> str:
 
 def _no_folder(description: Description, split: str, what: str, folder: Path, key: str) -> str:
     title = " ".join(word for word in (description.name, split, what) if word)
-    return f"{title}: folder {folder} does not exist; set {key} or --data_path"
+    hint = f"set {key} or --data_path" if key.startswith("data_dir") else f"correct {key}"  # programs have their own
+    return f"{title}: folder {folder} does not exist; {hint}"

@@ -58,5 +58,8 @@ def _is_of(folder: Path, results: Path) -> bool:
     own = folder.resolve()
     if own == results.resolve() or (own.parent == results.resolve() and own.name in KINDS):
         return True
-    is_other = (folder / "train_ids").is_dir() or (folder / "result.json").is_file()
-    return is_other and (folder / "overlay").is_dir()
+    try:
+        is_other = (folder / "train_ids").is_dir() or (folder / "result.json").is_file()
+        return is_other and (folder / "overlay").is_dir()
+    except OSError:  # told of when it is looked into
+        return False

@@ -120,7 +120,14 @@ def write_scores(folder: Path, confusion: Confusion, names: list[str], extra: di
 
 
 def read_curve(path: Path) -> dict[str, np.ndarray]:
-    """Columns of a metrics.csv or validation.csv as float arrays; a row that is being written does not count."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))
-    return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else {})}
+    """Columns of a metrics.csv or validation.csv as float arrays; a row that is being written does not count.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))
+        return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else {})}
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise UserError(f"{path}: is no table of numbers ({error}); remove it, or repeat what wrote it") from error

@@ -94,7 +94,8 @@ def exported_forward(path: Path, outputs: tuple[str, ...]) -> tuple[Forward, Siz
         try:
             graph = nn.GraphCell(ms.load(str(path)))
         except (RuntimeError, ValueError) as error:
-            raise UserError(f"{path}: is no MINDIR that can be run ({str(error).splitlines()[0][:200]})") from error
+            reason = str(error).splitlines()[0][:200]
+            raise UserError(f"{path}: is no MINDIR that can be run ({reason}); export it again") from error
         size = ()
 
         def run(value: np.ndarray) -> list[np.ndarray]:

@@ -2,35 +2,52 @@
 
 from pathlib import Path
 
-from PIL import Image
-
 from model_utils.errors import UserError
 from model_utils.files import read_json
+from src.dataset.image_files import NotReadable, open_image
 from src.dataset.labels import ALL_IDS
 from src.dataset.samples import Sample, flat_name, keep_pairs
 
 MASKS, EASY, HARD, ABOUT = "color_masks", "easy_split.txt", "hard_split.txt", "ranking.json"
 
 
-def list_pseudo_labels(folder: Path, images: list[Sample]) -> list[Sample]:
-    """The easy split with its pseudo labels; ``images`` are the samples that ``easy_split.txt`` names.
-
-    A ranking made by the original has no record of its size; then all pseudo labels must have that of the first.
+def recorded_size(folder: Path) -> list[int] | None:
+    """[height, width] of a ranking's pseudo labels; one made by the original has no record of it.
 
     Raises:
-        UserError: the ranking is not complete, or a pseudo label is missing or has another size than recorded.
+        UserError: there is no complete ranking.
     """
-    size = None if is_made_elsewhere(folder) else read_ranking(folder)["model"]["size"]
+    try:
+        return None if is_made_elsewhere(folder) else [int(number) for number in read_ranking(folder)["model"]["size"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder / ABOUT}: is damaged; rank the images again") from error
+
+
+def list_pseudo_labels(folder: Path, images: list[Sample], size: list[int] | None) -> list[Sample]:
+    """The easy split with its pseudo labels.
+
+    Args:
+        images: the samples that ``easy_split.txt`` names.
+        size: what was recorded; None: all pseudo labels must have that of the first.
+
+    Raises:
+        UserError: a pseudo label is missing, damaged or of another size.
+    """
     masks = folder / MASKS
     samples = [Sample(sample.name, sample.image, masks / flat_name(sample.name), ALL_IDS) for sample in images]
     for sample in keep_pairs(samples, "fail"):
-        with Image.open(sample.label) as mask:
-            size = size or list(mask.size[::-1])
-            if list(mask.size[::-1]) != size:
-                raise UserError(
-                    f"{sample.label}: is {mask.size[0]}x{mask.size[1]}, but the ranking was made at "
-                    f"{size[1]}x{size[0]}; rank the images again"
-                )
+        try:
+            own = list(open_image(sample.label).size)
+        except OSError as error:
+            raise UserError(f"{sample.label}: cannot be read ({error.strerror}); rank the images again") from error
+        except NotReadable as error:
+            raise error.sentence("pseudo label", sample.label, "rank the images again") from error
+        size = size or own
+        if own != size:
+            raise UserError(
+                f"{sample.label}: is {own[1]}x{own[0]}, but the ranking was made at "
+                f"{size[1]}x{size[0]}; rank the images again"
+            )
     return samples
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import yaml
 
+from model_utils.config_text import load_yaml
 from model_utils.errors import UserError
 from model_utils.files import read_json
 from src.evaluation.metrics import read_curve
@@ -56,14 +56,14 @@ def read_run(title: str, folder: Path) -> RunFolder:
         raise UserError(f"{folder}: is no folder; give one that training, eval_adv.py or a ranking has written")
     run = RunFolder(title, folder)
     try:
-        run.config = yaml.safe_load(_text(folder / "config.yaml")) or {}
+        run.config = load_yaml(folder / "config.yaml") if (folder / "config.yaml").is_file() else {}
         run.losses, run.validation = _curves(folder / "metrics.csv"), _curves(folder / "validation.csv")
         run.log = _text(folder / "log.txt").splitlines()
         run.evaluation = _evaluation(folder) or _evaluation(folder / "result")
         run.snapshots = _curves(folder / "snapshots.csv") or _curves(folder / "result" / "snapshots.csv")
         run.ranking = read_json(folder / "ranking.json")
         run.scores = list(csv.DictReader(io.StringIO(_text(folder / "scores.csv"))))
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error) as error:
         raise UserError(f"{folder}: holds a damaged file ({error}); repeat what wrote it") from error
     if not (run.losses or run.evaluation or run.snapshots or run.ranking):
         raise UserError(
@@ -98,6 +98,9 @@ def _evaluation(folder: Path) -> Evaluation | None:
         return None
     result = json.loads(_text(path))
     names, counts = list(result["iou"]), None
+    if not all(value is None or isinstance(value, int | float) for value in (result["miou"], *result["iou"].values())):
+        raise ValueError("result.json has scores that are no numbers")
+    result["images"] = [{key: str(one[key]) for key in ("name", "image")} for one in result.get("images", [])]
     rows = list(csv.reader(io.StringIO(_text(folder / "confusion.csv"))))
     if rows:
         counts = np.array([[int(n) for n in row[1:]] for row in rows[1:]], np.int64)

@@ -9,9 +9,9 @@ from PIL import Image
 from model_utils.errors import UserError
 from model_utils.files import write_json, write_text
 from model_utils.snapshot_names import TARGET_STATISTICS
-from src.dataset.labels import make_classes
+from src.dataset.labels import ALL_IDS, make_classes
 from src.dataset.samples import evenly, flat_name
-from src.dataset.transforms import read_bgr
+from src.dataset.transforms import load_label, read_bgr
 from src.pictures.plots import plot_class_bars, plot_confusion, plot_curves, plot_discriminators, plot_snapshots
 from src.pictures.scenes import side_by_side
 from src.report.html import Part, Section, chart, number, page, photo
@@ -164,11 +164,11 @@ def scene_parts(evaluated: dict[str, Evaluation], count: int) -> list[Part]:
                 one.folder / one.result.get("predictions", "cityscapes") / file,
             )
             if label.is_file() and "label" not in panels:
-                panels = {"label": _train_ids(label), **panels}
+                panels = {"label": load_label(label, table=ALL_IDS), **panels}
             if prediction.is_file():
-                panels[title] = _train_ids(prediction)
+                panels[title] = load_label(prediction, table=ALL_IDS)
         try:
-            image = np.ascontiguousarray(read_bgr(Path(lists[0][name]))[:, :, ::-1])
+            image = _rgb(Path(lists[0][name]))
         except UserError:  # the data set has moved: the report does without it
             image = np.full((*next(iter(panels.values())).shape, 3), 235, np.uint8) if panels else None
         if panels:
@@ -177,9 +177,8 @@ def scene_parts(evaluated: dict[str, Evaluation], count: int) -> list[Part]:
     return parts
 
 
-def _train_ids(path: Path) -> np.ndarray:
-    with Image.open(path) as picture:
-        return np.asarray(picture)
+def _rgb(path: Path) -> np.ndarray:
+    return np.ascontiguousarray(read_bgr(path)[:, :, ::-1])
 
 
 def _training(one: RunFolder, work: Path) -> list[Part]:
@@ -230,15 +229,14 @@ def _ranking(one: RunFolder) -> list[Part]:
         return []
     if not one.ranking.get("complete"):
         return [("p", "The ranking is not complete; run it again to go on.", "bad")]
-    model = one.ranking["model"]
-    easy = sum(row["split"] == "easy" for row in one.scores)
-    rare = "yes" if one.ranking["normalize_rare"] else "no"
-    facts = [("made by", model["checkpoint"]), ("images", str(len(one.scores))), ("easy", str(easy))]
+    model = one.ranking.get("model", {})
+    easy = sum(row.get("split") == "easy" for row in one.scores)
+    rare = "yes" if one.ranking.get("normalize_rare") else "no"
+    facts = [("made by", str(model.get("checkpoint"))), ("images", str(len(one.scores))), ("easy", str(easy))]
     facts += [("hard", str(len(one.scores) - easy)), ("normalised by rare classes", rare)]
     parts: list[Part] = [("table", ["ranking", ""], facts)]
     parts += [chart(path) for path in (one.folder / "histogram.png",) if path.is_file()]
     sheet = one.folder / "contact_sheet.png"
     if sheet.is_file():
-        with Image.open(sheet) as picture:
-            parts.append(photo(picture, "easiest and hardest images"))
+        parts.append(photo(Image.fromarray(_rgb(sheet)), "easiest and hardest images"))
     return parts

@@ -219,7 +219,8 @@ def _best_so_far(snapshot: Path | None, start: int, state: dict) -> dict[str, fl
     if snapshot is None:
         return {}
     best = read_json(snapshot.with_name("best.json"))
-    is_of_then = best and all(value <= start for name, value in best.items() if name.endswith("_iteration"))
+    is_whole = best and all(isinstance(value, int | float) for value in best.values())
+    is_of_then = is_whole and all(value <= start for name, value in best.items() if name.endswith("_iteration"))
     return best if is_of_then else state.get("best", {})
 
 
