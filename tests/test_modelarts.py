@@ -228,6 +228,14 @@ def test_processes_of_a_job_meet_at_a_port_of_their_own(tmp_path, monkeypatch):
     assert start.port_of(jobs[0]) == 4321
 
 
+def test_local_channels_are_meant_from_where_the_job_is_started(tmp_path, monkeypatch):
+    """The program itself starts in the code's folder."""
+    monkeypatch.chdir(tmp_path)
+    job = boot_file().read_job(["--train_url=out", "--data_url", "../data", "--checkpoint_url=obs://a/b"])
+    assert (job.train_url, job.checkpoint_url) == (str(tmp_path / "out"), "obs://a/b")
+    assert Path(job.data_url).is_absolute()
+
+
 def test_an_old_python_is_refused_in_one_sentence():
     source = START.read_text(encoding="utf-8")
     ast.parse(source, feature_version=(3, 7))
