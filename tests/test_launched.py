@@ -1,5 +1,6 @@
 """Who died is said by rank, host and its own last lines; what a script started ends with it."""
 
+import os
 import subprocess
 import time
 
@@ -28,12 +29,16 @@ def test_the_rank_that_died_first(tmp_path, code, how):
 
 
 def test_a_program_in_an_inner_shell_ends_with_the_outermost_script(tmp_path):
-    inner = f'bash -c ". scripts/_common.sh; launch 1 -c \\"import time; time.sleep(60)  # {tmp_path}\\""; true'
+    program = tmp_path / "sleep.py"
+    program.write_text("import time\ntime.sleep(60)\n")
+    inner = f'bash -c ". scripts/_common.sh; launch 1 {os.path.relpath(program, ROOT)}"; true'
     job = subprocess.Popen(["bash", "-c", f". scripts/_common.sh; {inner}"], cwd=ROOT)
 
     def programs() -> list[psutil.Process]:
         every = psutil.process_iter(["cmdline"])
-        return [p for p in every if (p.info["cmdline"] or ["x"])[0] == "python" and str(tmp_path) in p.cmdline()[-1]]
+        return [
+            p for p in every if (p.info["cmdline"] or ["x"])[0] == "python" and str(tmp_path) in p.info["cmdline"][-1]
+        ]
 
     until = time.monotonic() + 120
     while not programs():
