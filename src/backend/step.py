@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 Gradients = tuple[tuple[Tensor, ...], ...]  # one tuple of gradients per optimizer
 SubStep = Callable[..., tuple[tuple[Tensor, ...], Gradients]]
 Step = Callable[[list[tuple[Tensor, ...]]], dict[str, Tensor]]
-# What MindSpore 2.10 says in one of some hundred compilations of a step with separate graphs, before anything has run.
-COMPILER_FAULT = "The pointer[func_graph->get_return()] is null"
 
 
 @dataclass
@@ -206,22 +204,7 @@ class AverageOverProcesses(nn.Cell):
 
 def jit(function: Callable, compiled: bool) -> Callable:
     """The function, compiled at its first call when ``compiled``; it then keeps the modes that networks had there."""
-    if not compiled:
-        return function
-    run = ms.jit(function)
-
-    def compile_and_run(*arguments):
-        nonlocal run
-        try:
-            return run(*arguments)
-        except RuntimeError as error:
-            if COMPILER_FAULT not in str(error):
-                raise
-            print("warning: MindSpore's compiler lost a graph; the step is compiled again", flush=True)
-            run = ms.jit(function)
-            return run(*arguments)
-
-    return compile_and_run
+    return ms.jit(function) if compiled else function
 
 
 def _reducer(parameters, ranks: int, clip_norm: float) -> Callable:
