@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- 2.7.1 2.8.0 2.9.0 2.10.0
+python=${PYTHON:-$(command -v .venv/bin/python || echo python3.11)}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
@@ -27,7 +28,7 @@ check() {  # with the python of PATH
 
 for version in "$@"; do
   echo "== MindSpore $version =="
-  "${PYTHON:-python3.11}" -m venv "$folder/venv"
+  "$python" -m venv "$folder/venv"
   grep -v '^mindspore' requirements.txt >"$folder/requirements.txt"
   "$folder/venv/bin/python" -m pip install --quiet --no-cache-dir --disable-pip-version-check \
     "mindspore==$version" -r "$folder/requirements.txt"
