@@ -25,6 +25,9 @@ options=("${place[@]}" --random_seed "$seed")
 # newest RUN: its last complete snapshot
 newest() { python -m tools.newest_snapshot "$out/$1"; }
 
+# with_target_statistics WEIGHTS: the file that tools.reestimate_statistics writes beside them
+with_target_statistics() { echo "${1%.ckpt}_target_statistics.ckpt"; }
+
 # train NAME PROGRAM CONFIG OPTIONS...: a run from the weights $from, or from the common start
 train() {
   echo "== training $1 =="
@@ -41,7 +44,7 @@ evaluate() {
   {
     python eval_adv.py --restore_from "$weights" "${place[@]}" --result_dir "$out/$1/result" &&
       python -m tools.reestimate_statistics --restore_from "$weights" "${place[@]}" --ranking_dir "" &&
-      python eval_adv.py --restore_from "${weights%.ckpt}_target_statistics.ckpt" "${place[@]}" \
+      python eval_adv.py --restore_from "$(with_target_statistics "$weights")" "${place[@]}" \
         --result_dir "$out/$1/result_target_statistics" --max_pictures 0
   } >"$out/$1_result.txt" 2>&1 || { tail -n 5 "$out/$1_result.txt" >&2; return 1; }
 }
@@ -65,7 +68,7 @@ both "evaluate advnet" "evaluate advent"
 echo "== ranking the target's training images =="
 # IntraDA's second stage sees target images alone, so its warm-up is ADVENT with their statistics.
 advent=$(newest advent)
-warmup=${advent%.ckpt}_target_statistics.ckpt
+warmup=$(with_target_statistics "$advent")
 python eval_adv.py --eval_mode rank --restore_from "$warmup" "${options[@]}" --result_dir $out/ranking
 both "from=$warmup train intrada train_adv.py demo_intrada && evaluate intrada" \
   "evaluate source_only && evaluate statistics_only && evaluate dacs"

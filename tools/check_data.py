@@ -23,7 +23,7 @@ from src.dataset.domains import Data
 from src.dataset.doubts import doubt, refuse_other_sizes
 from src.dataset.labels import IGNORE, Classes
 from src.dataset.samples import Sample, evenly
-from src.dataset.transforms import load_label, read_bgr
+from src.dataset.transforms import load_label, read_bgr, read_rgb
 from src.pictures.plots import plot_frequencies
 from src.pictures.scenes import overlay, save_image
 
@@ -97,7 +97,7 @@ def contact_sheet(samples: list[Sample], classes: Classes) -> Image.Image:
         draw.text((x + 2, y + 3), Path(sample.name).name[:56], (30, 34, 40), font)
         if _look(sample)[2]:
             continue
-        rgb = np.ascontiguousarray(read_bgr(sample.image)[:, :, ::-1])
+        rgb = read_rgb(sample.image)
         drawn = overlay(rgb, load_label(sample.label, table=sample.table), classes) if sample.label else rgb
         canvas.paste(ImageOps.contain(Image.fromarray(drawn), (width, height), Image.Resampling.BILINEAR), (x, y + 20))
     return canvas

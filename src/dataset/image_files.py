@@ -127,6 +127,11 @@ def read_bgr(path: Path) -> np.ndarray:
     return to_8_bits(pixels, path) if pixels.dtype == np.uint16 else pixels
 
 
+def read_rgb(path: Path) -> np.ndarray:
+    """The same in the order R, G, B, as pictures are drawn."""
+    return np.ascontiguousarray(read_bgr(path)[:, :, ::-1])
+
+
 def to_8_bits(pixels: np.ndarray, path: Path) -> np.ndarray:
     """(H, W, 3) uint16 -> uint8 by the depth that is used, with a note where that is not 16 bits."""
     used = int(pixels.max(initial=0)).bit_length()

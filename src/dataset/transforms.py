@@ -6,12 +6,12 @@ import numpy as np
 from PIL import Image
 
 from model_utils.errors import UserError
-from src.dataset.image_files import NotReadable, open_image, read_bgr
+from src.dataset.image_files import NotReadable, open_image, read_bgr, read_rgb
 from src.dataset.label_files import COLOR_VALUES, read_values
 from src.dataset.labels import TRAIN_ID, UNKNOWN
 from src.dataset.pixels import Size
 
-__all__ = ["load_label", "read_bgr"]
+__all__ = ["load_label", "read_bgr", "read_rgb"]
 
 
 def load_label(

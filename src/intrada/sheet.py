@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from src.dataset.samples import flat_name
-from src.dataset.transforms import read_bgr
+from src.dataset.transforms import read_rgb
 from src.pictures.plots import new_figure, save_figure
 from src.pictures.scenes import INK, PAPER, save_image
 
@@ -41,7 +41,7 @@ def plot_ranking(folder: Path, ranked: list[tuple[str, Path, float]], easy: int)
             color = f"{Path(file).stem}_color.png"
             files = (image, folder / "color_masks" / color, folder / "entropy" / file)
             for place, path in enumerate(files):
-                picture = Image.fromarray(np.ascontiguousarray(read_bgr(path)[:, :, ::-1]))
+                picture = Image.fromarray(read_rgb(path))
                 small = picture.resize((width, height), Image.Resampling.BILINEAR)
                 canvas.paste(small, (x, y + 24 + place * (height + 4)))
     save_image(canvas, folder / "contact_sheet.png")

@@ -11,7 +11,7 @@ from model_utils.files import write_json, write_text
 from model_utils.snapshot_names import TARGET_STATISTICS
 from src.dataset.labels import ALL_IDS, make_classes
 from src.dataset.samples import evenly, flat_name
-from src.dataset.transforms import load_label, read_bgr
+from src.dataset.transforms import load_label, read_rgb
 from src.pictures.plots import plot_class_bars, plot_confusion, plot_curves, plot_discriminators, plot_snapshots
 from src.pictures.scenes import side_by_side
 from src.report.html import Part, Section, chart, number, page, photo
@@ -168,17 +168,13 @@ def scene_parts(evaluated: dict[str, Evaluation], count: int) -> list[Part]:
             if prediction.is_file():
                 panels[title] = load_label(prediction, table=ALL_IDS)
         try:
-            image = _rgb(Path(lists[0][name]))
+            image = read_rgb(Path(lists[0][name]))
         except UserError:  # the data set has moved: the report does without it
             image = np.full((*next(iter(panels.values())).shape, 3), 235, np.uint8) if panels else None
         if panels:
             width = max(1400 // (len(panels) + 1), 280)
             parts.append(photo(side_by_side(image, panels, classes, width), Path(file).stem))
     return parts
-
-
-def _rgb(path: Path) -> np.ndarray:
-    return np.ascontiguousarray(read_bgr(path)[:, :, ::-1])
 
 
 def _training(one: RunFolder, work: Path) -> list[Part]:
@@ -238,5 +234,5 @@ def _ranking(one: RunFolder) -> list[Part]:
     parts += [chart(path) for path in (one.folder / "histogram.png",) if path.is_file()]
     sheet = one.folder / "contact_sheet.png"
     if sheet.is_file():
-        parts.append(photo(Image.fromarray(_rgb(sheet)), "easiest and hardest images"))
+        parts.append(photo(Image.fromarray(read_rgb(sheet)), "easiest and hardest images"))
     return parts
