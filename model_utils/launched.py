@@ -30,7 +30,7 @@ def follow_msrun(rank: int, is_scheduler: bool) -> None:
     if is_there:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
         is_there = psutil.Process(os.getppid()).cmdline() == words
-    if not is_there and os.environ.get("LAUNCH_SHELL"):  # of scripts/_common.sh: msrun has ended meanwhile
+    if not is_there and os.environ.get("MSRUN_LOGS"):  # of scripts/_common.sh: msrun has ended meanwhile
         os._exit(1)
     if not is_scheduler:
         print(f"process {os.getpid()} is rank {rank} on {platform.node()}", flush=True)

@@ -77,7 +77,7 @@ launch() {
   unset RANK_TABLE_FILE  # msrun's processes agree without it, and MindSpore would read it all the same
   echo "starting $devices processes; one log per rank in $logs"
   OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(( $(nproc) / devices > 0 ? $(nproc) / devices : 1 ))} \
-    msrun --worker_num $(( devices * ${NODES:-1} )) --local_worker_num "$devices" $place --join True \
+    MSRUN_LOGS="$logs" msrun --worker_num $(( devices * ${NODES:-1} )) --local_worker_num "$devices" $place --join True \
     --log_dir "$logs" "$@" > >(tee "$logs/msrun.log") 2>&1 &
   local child=$! stopped=0
   end_with_shell $child "$logs" </dev/null >/dev/null 2>&1 &
