@@ -36,17 +36,18 @@ train() {
   python "$2" --config_path "configs/$3.yaml" "${options[@]}" --restore_from "$weights" --snapshot_dir "$out/$1" "${@:4}" \
     >"$out/$1.txt" 2>&1 || { tail -n 5 "$out/$1.txt" >&2; return 1; }
 }
-# evaluate NAME: with its own statistics and with the target's
+# evaluate NAME: with its own statistics and with the target's, in one process
 evaluate() {
   echo "== evaluating $1 =="
   local weights
   weights=$(newest "$1") || return 1
-  {
-    python eval_adv.py --restore_from "$weights" "${place[@]}" --result_dir "$out/$1/result" &&
-      python -m tools.reestimate_statistics --restore_from "$weights" "${place[@]}" --ranking_dir "" &&
-      python eval_adv.py --restore_from "$(with_target_statistics "$weights")" "${place[@]}" \
-        --result_dir "$out/$1/result_target_statistics" --max_pictures 0
-  } >"$out/$1_result.txt" 2>&1 || { tail -n 5 "$out/$1_result.txt" >&2; return 1; }
+  local calls=(
+    eval_adv --restore_from "$weights" "${place[@]}" --result_dir "$out/$1/result"
+    -- tools.reestimate_statistics --restore_from "$weights" "${place[@]}" --ranking_dir ""
+    -- eval_adv --restore_from "$(with_target_statistics "$weights")" "${place[@]}"
+    --result_dir "$out/$1/result_target_statistics" --max_pictures 0
+  )
+  python -m src.experiment.in_turn "${calls[@]}" >"$out/$1_result.txt" 2>&1 || { tail -n 5 "$out/$1_result.txt" >&2; return 1; }
 }
 # both 'COMMAND' 'COMMAND': side by side; two small runs of a thread each are quicker than one of two threads
 both() {

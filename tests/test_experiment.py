@@ -12,6 +12,7 @@ from model_utils.errors import UserError
 from model_utils.errors import run as run_program
 from model_utils.files import write_json
 from src.experiment import runs
+from src.experiment.in_turn import calls_in
 from src.experiment.page import gains
 from src.experiment.plan import load_experiment
 from tests.helpers import ROOT
@@ -62,7 +63,7 @@ def replace_programs(monkeypatch, program: Callable[[str, list[str]], int]) -> l
 
 def play(module: str, words: list[str]) -> int:
     if module == "src.experiment.in_turn":
-        return max(play(*one) for one in json.loads(words[0]))
+        return max(play(name, rest) for name, *rest in calls_in(words))
     keys = dict(word.removeprefix("--").split("=", 1) for word in words if "=" in word)
     if module.startswith("train"):
         folder = Path(keys["snapshot_dir"])

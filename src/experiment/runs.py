@@ -19,6 +19,7 @@ from model_utils.snapshot_names import (
     newest_snapshot,
     with_target_statistics,
 )
+from src.experiment.in_turn import BETWEEN
 from src.experiment.plan import Experiment, Row
 from src.report.run_folder import Evaluation, read_run
 
@@ -167,7 +168,7 @@ class _Run:
             estimated = not end or _newer(used, weights)
             if not estimated:
                 options = [f"--restore_from={weights}", "--ranking_dir=", *self._place]
-                calls.append(("tools.reestimate_statistics", options))
+                calls += [BETWEEN, "tools.reestimate_statistics", *options]
             for name, keys in self._experiment.evaluations.items():
                 result = self._folder / f"result_{name}{end}"
                 options = [f"--restore_from={used}", f"--result_dir={result}"]
@@ -175,10 +176,10 @@ class _Run:
                 same = read_json(result / ASKED).get("options") == options
                 if not (estimated and same and _newer(result / "result.json", used)):
                     (result / ASKED).unlink(missing_ok=True)
-                    calls.append(("eval_adv", [*options, *self._place]))
+                    calls += [BETWEEN, "eval_adv", *options, *self._place]
                     asked[result / ASKED] = options
         if calls:
-            self._call("evaluation", ["-m", "src.experiment.in_turn", json.dumps(calls)])
+            self._call("evaluation", ["-m", "src.experiment.in_turn", *calls])
         for path, options in asked.items():
             write_json(path, {"options": options})
 
