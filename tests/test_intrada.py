@@ -204,6 +204,9 @@ def test_advent_then_intrada_then_the_snapshots_and_the_ensemble(world, tmp_path
     call("eval_adv.py", "--restore_from", weights, "--ensemble_with", weights, "--result_dir", both)
     scores = [json.loads((folder / "result.json").read_text(encoding="utf-8"))["iou"] for folder in (plain, both)]
     assert scores[0] == scores[1]
+    found = next(value["entropy"] for key, value in one.items() if weights.name in key)
+    alone = json.loads((plain / "result.json").read_text(encoding="utf-8"))["mean_entropy"]
+    assert found == pytest.approx(alone, rel=1e-5)
 
 
 def test_min_entropy_training_starts_with_train_adv_and_is_the_same_eager(world, tmp_path):

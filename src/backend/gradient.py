@@ -6,6 +6,7 @@ import mindspore as ms
 from mindspore import ParameterTuple, Tensor, nn, ops
 
 from src.backend.device import separate
+from src.backend.parameters import set_values
 
 Gradient = Callable[..., tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]
 
@@ -97,7 +98,7 @@ class _Piece:
         before = [parameter.value().copy() for parameter in self._statistics]
         gradient_x, gradients = self._gradient(x, gradient)
         for parameter, value in zip(self._statistics, before, strict=True):
-            parameter.set_data(value)
+            set_values(parameter, value)
         found.update({weight.name: value for weight, value in zip(self._weights, gradients, strict=True)})
         return gradient_x
 

@@ -13,6 +13,7 @@ from safetensors import safe_open
 
 from model_utils.errors import UserError
 from model_utils.snapshot_names import iteration_of, list_snapshots, partner_of, state_of
+from src.backend.parameters import set_values
 from src.checkpoint.checksums import checksum, written_checksums
 from src.checkpoint.weights import load_weights, save_weights, write_arrays
 
@@ -68,7 +69,7 @@ def load_snapshot(path: Path, networks: dict[str, nn.Cell], optimizers: dict[str
             value = file.get_tensor(key)
             if value.shape != tuple(parameter.shape):
                 raise UserError(f"snapshot {path}: {key} has shape {value.shape}, not {tuple(parameter.shape)}")
-            parameter.set_data(ms.Tensor(value, parameter.dtype))
+            set_values(parameter, value)
     return state
 
 

@@ -11,6 +11,7 @@ from safetensors.numpy import save
 from model_utils.errors import UserError
 from model_utils.files import replacing, write_bytes
 from model_utils.snapshot_names import TEACHER, partner_of
+from src.backend.parameters import set_values
 from src.checkpoint.checksums import check_beside
 from src.checkpoint.files import WeightFile, damage_named, open_weights
 from src.checkpoint.fit import Fit, fits, original_name
@@ -123,7 +124,7 @@ def load_weights(
             "--config_path configs/advent.yaml"
         )
     for name in list(values):
-        wanted[name].set_data(ms.Tensor(values.pop(name), wanted[name].dtype))
+        set_values(wanted[name], values.pop(name))
     left_out = [*fit.not_used, *fit.other_shapes, *fit.beside, *(fit.unexpected if is_initial else [])]
     missing = [name for name in wanted if name not in fit.found]
     place = "" if not fit.is_known and is_initial else str(fit)

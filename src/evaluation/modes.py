@@ -124,6 +124,7 @@ def score_snapshots(config: Config, device: Device) -> None:
     _say_data(data, config.eval_set)
     setting = {"output_size": config.output_size, "flip": config.flip, "scales": config.scales, "set": config.eval_set}
     setting["data"] = str(data.target.root.resolve())
+    setting["version"] = 2  # files without it hold the first snapshot's score for all
     refuse_other_sizes(data.evaluated, config.output_size)
     predict, dataset = _predictor(config, network), eval_dataset(config, data.evaluated, network)
     rows = []

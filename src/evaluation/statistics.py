@@ -7,6 +7,7 @@ import numpy as np
 from mindspore import nn
 
 from model_utils.errors import UserError
+from src.backend.parameters import set_values
 from src.backend.step import jit
 from src.dataset.loader import EvalItem
 from src.models.network import Network
@@ -39,7 +40,6 @@ def reestimate(network: Network, dataset: Iterable[EvalItem], *, compiled: bool 
         for item in dataset:
             before = [parameter.asnumpy().astype(np.float64) for parameter in statistics]
             run(ms.Tensor(item.image))
-            # Not set to zero before: a compiled graph goes on with the memory that it had in its first call.
             for total, old, parameter, share in zip(sums, before, statistics, shares, strict=True):
                 total += (parameter.asnumpy() - (1 - share) * old) / share
             count += 1
@@ -48,5 +48,5 @@ def reestimate(network: Network, dataset: Iterable[EvalItem], *, compiled: bool 
     if not count:
         raise UserError("there are no images to estimate statistics from; check data_dir_target and set")
     for total, parameter in zip(sums, statistics, strict=True):
-        parameter.set_data(ms.Tensor((total / count).astype(np.float32)))
+        set_values(parameter, (total / count).astype(np.float32))
     return count

@@ -10,6 +10,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from model_utils.config import Config
 from model_utils.errors import UserError
+from src.backend.parameters import set_values
 from src.backend.precision import set_precision
 from src.backend.step import Engine
 from src.backend.sync_norm import synchronise_norms
@@ -109,7 +110,7 @@ def make_teacher(teacher: nn.Cell, student: nn.Cell, prefix: str = "teacher.") -
     """
     values = dict(student.parameters_and_names())
     for name, parameter in teacher.parameters_and_names():
-        parameter.set_data(values[name].value().copy())
+        set_values(parameter, values[name].value())
         parameter.requires_grad = False
     teacher.update_parameters_name(prefix)
     return teacher
