@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -48,6 +49,26 @@ def test_every_kind_comes_whole_and_replaces_what_is_there(tmp_path, name):
     (out / "GTA5/own.txt").write_bytes(b"mine")
     assert unpack(WRITERS[name](tmp_path / name), out) == len(FILES)
     assert content(out) == {**FILES, "GTA5/own.txt": b"mine"}
+
+
+def test_tar_with_the_first_pythons_of_3_11(tmp_path, monkeypatch):
+    """They cannot tell which links stay inside."""
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    path, out = write_tar(tmp_path / "a.tar"), tmp_path / "out"
+    with tarfile.open(path, "a") as archive:
+        script = tarfile.TarInfo("run")
+        script.mode, script.uid = 0o6777, 4321
+        archive.addfile(script)
+    assert unpack(path, out) == len(FILES) + 1
+    found = (out / "run").stat()
+    assert (found.st_mode & 0o7777, found.st_uid) == (0o644, os.getuid())
+    with tarfile.open(path, "a") as archive:
+        link = tarfile.TarInfo("GTA5/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+        archive.addfile(link)
+    with pytest.raises(UserError, match=r"GTA5/link is a link or a device.*3\.11\.4"):
+        unpack(path, tmp_path / "other")
+    assert list((tmp_path / "other").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", WRITERS)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -35,10 +36,12 @@ def test_a_program_in_an_inner_shell_ends_with_the_outermost_script(tmp_path):
     job = subprocess.Popen(["bash", "-c", f". scripts/_common.sh; {inner}"], cwd=ROOT)
 
     def programs() -> list[psutil.Process]:
-        every = psutil.process_iter(["cmdline"])
-        return [
-            p for p in every if (p.info["cmdline"] or ["x"])[0] == "python" and str(tmp_path) in p.info["cmdline"][-1]
-        ]
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or [""]
+            if words[0] == "python" and Path(words[-1]).resolve() == program:
+                found.append(process)
+        return found
 
     until = time.monotonic() + 120
     while not programs():

@@ -1,5 +1,6 @@
 """Unpacking .zip and .tar archives of a data set: whole or not at all, safely, and with room for them."""
 
+import os
 import shutil
 import tarfile
 import zipfile
@@ -91,8 +92,23 @@ def _extract_tar(archive: Path, folder: Path) -> int:
             raise ValueError("it ends early")
         if zeros > LONGEST_END or _ends_in_zeros(file, members[-1]):
             raise ValueError(f"zeros follow in or behind {members[-1].name}, as after a copy that broke off")
-        file.extractall(folder, filter="data")
+        if hasattr(tarfile, "data_filter"):
+            file.extractall(folder, filter="data")
+        else:  # before Python 3.11.4
+            file.extractall(folder, [_plain(member, archive) for member in members])
     return len(members)
+
+
+def _plain(member: tarfile.TarInfo, archive: Path) -> tarfile.TarInfo:
+    """A file or folder of whoever unpacks it, without special rights."""
+    if not member.isfile() and not member.isdir():
+        raise UserError(
+            f"{archive}: {member.name} is a link or a device, which this Python cannot unpack safely; "
+            "pack plain files, or take Python 3.11.4 or newer"
+        )
+    member.mode = 0o755 if member.isdir() else 0o644
+    member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+    return member
 
 
 def _ends_in_zeros(file: tarfile.TarFile, member: tarfile.TarInfo) -> bool:
