@@ -110,6 +110,24 @@ def test_student_and_teacher_are_evaluated(run, tmp_path):
         assert result["mean_entropy"] == pytest.approx(scores[f"{prefix}entropy"][0], rel=1e-6)
 
 
+def test_snapshots_are_scored_as_each_alone_whatever_was_scored_before(run, tmp_path):
+    names = tmp_path / "one.txt"
+    names.write_text("lindau/lindau_000007_000019_leftImg8bit.png\n")
+    found = []
+    for more in ((), ("--restore_teacher",), ("--eval_list", names), ("--input_size_target", "48,32")):
+        words = ["eval_adv.py", "--result_dir", tmp_path / "result", *more, "--restore_from"]
+        call(*words, run, "--eval_mode", "snapshots")
+        call(*words, run / "GTA5_4.ckpt")
+        alone = json.loads((tmp_path / "result" / "result.json").read_text(encoding="utf-8"))
+        scores = read_curve(tmp_path / "result" / "snapshots.csv")
+        assert scores["entropy"][0] == pytest.approx(alone["mean_entropy"], abs=1e-6), more
+        assert scores["miou"][0] == pytest.approx(alone["miou"], abs=1e-4), more
+        found.append(scores["entropy"][0])
+    assert len(set(found)) == 4
+    printed = call("eval_adv.py", "--restore_from", run, "--eval_mode", "snapshots", "--ensemble_with", "x", code=2)
+    assert "ensemble_with: snapshots are scored one by one" in printed
+
+
 def test_the_teacher_labels_what_the_student_ranks(run, tmp_path):
     kinds = {"student": (), "teacher": ("--restore_teacher",), "both": ("--label_by_teacher",)}
     for name, more in kinds.items():

@@ -1,6 +1,7 @@
 """What eval_adv.py can do with a checkpoint: score it, score all snapshots of its run, rank target images, time it."""
 
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from model_utils.config import Config
 from model_utils.device_adapter import Device, wait_for_all
 from model_utils.errors import UserError
 from model_utils.files import read_json, write_csv, write_json
+from model_utils.snapshot_names import TEACHER, partner_of
 from src.checkpoint import restored
 from src.checkpoint.snapshot import checksum, complete_snapshots
 from src.dataset.domains import Data
@@ -114,6 +116,8 @@ def score_snapshots(config: Config, device: Device) -> None:
     run_folder = Path(config.restore_from)
     if not run_folder.is_dir():
         raise UserError(f"restore_from: {run_folder} is no folder; give a run folder with --eval_mode snapshots")
+    if config.ensemble_with:
+        raise UserError("ensemble_with: snapshots are scored one by one; leave it out, or score one of them with it")
     snapshots = complete_snapshots(run_folder)
     if not snapshots:
         raise UserError(f"restore_from: {run_folder} holds no complete snapshot")
@@ -122,16 +126,15 @@ def score_snapshots(config: Config, device: Device) -> None:
     known = read_json(cache)
     data, network = Data(config), build_network(config)
     _say_data(data, config.eval_set)
-    setting = {"output_size": config.output_size, "flip": config.flip, "scales": config.scales, "set": config.eval_set}
-    setting["data"] = str(data.target.root.resolve())
-    setting["version"] = 2  # files without it hold the first snapshot's score for all
+    setting = _setting(config, data)
     refuse_other_sizes(data.evaluated, config.output_size)
     predict, dataset = _predictor(config, network), eval_dataset(config, data.evaluated, network)
     rows = []
     for iteration, path in snapshots:
-        key = json.dumps([path.name, checksum(path), setting])
+        weights = partner_of(path, TEACHER) if config.restore_teacher else path
+        key = json.dumps([path.name, checksum(weights), setting])
         if key not in known:
-            restored(network, str(path), only_main=True)
+            restored(network, str(path), only_main=True, teacher=config.restore_teacher)
             progress = tqdm(dataset, desc=path.name, unit="image")
             result = evaluate(network, predict, progress, config.num_classes)
             known[key] = {"miou": 100 * result.confusion.mean_iou(), "entropy": result.mean_entropy}
@@ -148,6 +151,15 @@ def score_snapshots(config: Config, device: Device) -> None:
     print(f"last {rows[-1][1]:.2f} (at {rows[-1][0]})")
     print(f"mean of the last {len(last)}: {sum(row[1] for row in last) / len(last):.2f}")
     print(f"written to {root}")
+
+
+def _setting(config: Config, data: Data) -> dict:
+    """What a snapshot's score depends on besides its weights: how it predicts, and the images with their labels."""
+    keys = ("network", "num_classes", "aspp_branches", "points", "input_size_target", "output_size", "flip", "scales")
+    samples = [f"{one.image.resolve()} {one.label.resolve()} {zlib.crc32(one.table)}" for one in data.evaluated]
+    images = zlib.crc32("\n".join(samples).encode())
+    # Files of version 1 hold the first snapshot's score for all.
+    return {"version": 3, "images": images, **{key: getattr(config, key) for key in (*keys, "restore_teacher")}}
 
 
 def rank(config: Config, device: Device) -> None:
