@@ -128,11 +128,12 @@ def test_snapshots_are_scored_as_each_alone_whatever_was_scored_before(run, tmp_
     assert "ensemble_with: snapshots are scored one by one" in printed
 
 
-def test_the_teacher_labels_what_the_student_ranks(run, tmp_path):
+@pytest.mark.parametrize("mode", ["graph", "eager"])
+def test_the_teacher_labels_what_the_student_ranks(run, tmp_path, mode):
     kinds = {"student": (), "teacher": ("--restore_teacher",), "both": ("--label_by_teacher",)}
     for name, more in kinds.items():
         words = ["--restore_from", run / "GTA5_4.ckpt", "--result_dir", tmp_path / name, "--eval_mode", "rank"]
-        call("eval_adv.py", *words, *more)
+        call("eval_adv.py", *words, *more, "--mode", mode)
     student, teacher, both = (
         ({path.name: path.read_bytes() for path in (tmp_path / name / "color_masks").glob("*.png")},
          (tmp_path / name / "scores.csv").read_text(encoding="utf-8")) for name in kinds

@@ -175,6 +175,8 @@ def rank(config: Config, device: Device) -> None:
     options |= {key: True for key in ("restore_teacher", "label_by_teacher") if getattr(config, key)}
     model = describe_model(checkpoint, config.input_size_target, options)
     teacher = _trained(config, teacher=True) if config.label_by_teacher else None
+    if teacher is not None:
+        teacher.update_parameters_name(f"{TEACHER}.")  # one compiled function holds both networks
     if device.is_first:
         open_ranking(folder, model)
     wait_for_all(device)
