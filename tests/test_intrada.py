@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -189,6 +190,11 @@ def test_advent_then_intrada_then_the_snapshots_and_the_ensemble(world, tmp_path
     words += ["--snapshot_dir", tmp_path / "ascend", *options, "--batch_size", 1, *EAGER]
     printed = call("bash", *words, env=env)
     assert (tmp_path / "ascend" / "Cityscapes_2.ckpt").is_file()
+    # Its own configuration names that ranking, but another ranking and statistics are of all target images.
+    words = ["--restore_from", tmp_path / "ascend" / "Cityscapes_2.ckpt"]
+    printed = call("eval_adv.py", *words, "--eval_mode", "rank", "--result_dir", tmp_path / "again")
+    assert "4 easy and 2 hard images" in printed
+    assert "statistics of 6 images" in call(sys.executable, "-m", "tools.reestimate_statistics", *words)
 
     words = ["eval_adv.py", "--eval_mode", "snapshots", "--restore_from", advent, "--result_dir", result]
     printed = call(*words)

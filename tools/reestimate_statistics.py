@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     from src.evaluation.statistics import reestimate
     from src.training.build import build_network
 
-    samples = Data(config).unlabelled
+    samples = Data(config).target_images
     network = restored(build_network(config), config.restore_from, teacher=config.restore_teacher)
     dataset = EvalDataset(samples, config.input_size_target, network.PIXELS, on_broken=config.on_broken)
     count = reestimate(network, tqdm(dataset, desc="statistics", unit="image"), compiled=config.mode == "graph")

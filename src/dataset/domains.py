@@ -104,8 +104,15 @@ class Data:
     def unlabelled(self) -> list[Sample]:
         """The target's training images, or a ranking's hard split; their labels are not looked at."""
         config = self._config
-        names = Path(config.ranking_dir) / HARD if config.ranking_dir else self.list_file(config.data_list_target)
-        return self.target.samples(config.set, names, with_labels=False)
+        if not config.ranking_dir:
+            return self.target_images
+        return self.target.samples(config.set, Path(config.ranking_dir) / HARD, with_labels=False)
+
+    @cached_property
+    def target_images(self) -> list[Sample]:
+        """All of the target's training images, without labels, also where a ranking was trained with."""
+        config = self._config
+        return self.target.samples(config.set, self.list_file(config.data_list_target), with_labels=False)
 
     @cached_property
     def evaluated(self) -> list[Sample]:

@@ -167,7 +167,7 @@ def rank(config: Config, device: Device) -> None:
     checkpoint, folder = Path(config.restore_from), Path(config.result_dir)
     data, network = Data(config), _network(config)
     _say_data(data, config.set)
-    classes, samples = data.classes, data.unlabelled
+    classes, samples = data.classes, data.target_images
     refuse_same_results(samples)
     if config.normalize_rare and list(classes.names) != CLASS_NAMES:
         raise UserError("normalize_rare: knows the rare ones of Cityscapes' 19 classes only; leave it out")
