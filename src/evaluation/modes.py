@@ -41,7 +41,7 @@ def score(config: Config, device: Device) -> None:
     if device.ranks > 1 and config.boundary_width:
         raise UserError("boundary_width: needs all images in one process; use one device")
     _say_data(data, config.eval_set)
-    network, classes = _network(config), data.classes
+    network, classes = network_of(config), data.classes
     refuse_same_results(data.evaluated)
     refuse_other_sizes(data.evaluated, config.output_size)
     dataset = eval_dataset(config, data.evaluated[device.rank :: device.ranks], network)
@@ -165,7 +165,7 @@ def _setting(config: Config, data: Data) -> dict:
 def rank(config: Config, device: Device) -> None:
     """Ranks the target's training images by entropy into ``result_dir``; every process takes its share."""
     checkpoint, folder = Path(config.restore_from), Path(config.result_dir)
-    data, network = Data(config), _network(config)
+    data, network = Data(config), network_of(config)
     _say_data(data, config.set)
     classes, samples = data.classes, data.target_images
     refuse_same_results(samples)
@@ -206,7 +206,7 @@ def time_phases(config: Config, device: Device) -> None:
     """Prints the times of one image's phases and writes them to ``result_dir/speed.json``."""
     if not all(config.output_size):
         raise UserError("output_size: speed is measured at one size; give e.g. 2048,1024")
-    network = _network(config)
+    network = network_of(config)
     dataset = eval_dataset(config, Data(config).evaluated, network)
     (height, width), (rows, columns) = config.input_size_target, config.output_size
     folder = ResultFolder(Path(config.result_dir)).root
@@ -236,7 +236,7 @@ def _trained(config: Config, *, teacher: bool) -> Network:
     return restored(build_network(config), config.restore_from, only_main=True, teacher=teacher)
 
 
-def _network(config: Config) -> Network:
+def network_of(config: Config) -> Network:
     """The network of ``restore_from``, averaged with that of ``ensemble_with`` if there is one."""
     network = _trained(config, teacher=config.restore_teacher)
     if not config.ensemble_with:
