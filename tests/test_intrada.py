@@ -244,6 +244,13 @@ def test_two_processes_rank_as_one(world, tmp_path):
     assert contents(tmp_path / "r1") == contents(tmp_path / "r2")
 
 
+def test_several_views_are_refused_where_an_image_is_looked_at_once(tmp_path):
+    (tmp_path / "x.ckpt").write_text("is not read")
+    words = ["eval_adv.py", "--device", "CPU", "--restore_from", tmp_path / "x.ckpt", "--eval_mode"]
+    assert "flip: eval_mode rank looks at an image once" in call(*words, "rank", "--flip", code=2)
+    assert "scales: eval_mode speed looks at an image once" in call(*words, "speed", "--scales", "1,2", code=2)
+
+
 def test_lambda_outside_its_range(world, tmp_path):
     printed = call("eval_adv.py", "--lambda_easy", "1.0", "--restore_from", "x.ckpt", code=2)
     assert "lambda_easy must be between 0 and 1" in printed

@@ -164,6 +164,7 @@ def _setting(config: Config, data: Data) -> dict:
 
 def rank(config: Config, device: Device) -> None:
     """Ranks the target's training images by entropy into ``result_dir``; every process takes its share."""
+    _refuse_views(config)
     checkpoint, folder = Path(config.restore_from), Path(config.result_dir)
     data, network = Data(config), network_of(config)
     _say_data(data, config.set)
@@ -206,6 +207,7 @@ def time_phases(config: Config, device: Device) -> None:
     """Prints the times of one image's phases and writes them to ``result_dir/speed.json``."""
     if not all(config.output_size):
         raise UserError("output_size: speed is measured at one size; give e.g. 2048,1024")
+    _refuse_views(config)
     network = network_of(config)
     dataset = eval_dataset(config, Data(config).evaluated, network)
     (height, width), (rows, columns) = config.input_size_target, config.output_size
@@ -220,6 +222,12 @@ def time_phases(config: Config, device: Device) -> None:
 
 
 MODES = {"score": score, "snapshots": score_snapshots, "rank": rank, "speed": time_phases}
+
+
+def _refuse_views(config: Config) -> None:
+    for key, is_set in (("flip", config.flip), ("scales", config.scales != (1.0,))):
+        if is_set:
+            raise UserError(f"{key}: eval_mode {config.eval_mode} looks at an image once, as it is; leave {key} out")
 
 
 def _say_data(data: Data, split: str) -> None:
