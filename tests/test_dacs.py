@@ -1,6 +1,7 @@
 """DACS through the programs: crops, refusals, a teacher in the snapshot, resuming."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -96,6 +97,15 @@ def test_old_snapshots_go_with_their_teachers(run):
     assert [iteration for iteration, _ in complete_snapshots(run)] == [4]
     names = {path.name for path in run.glob("*.ckpt") if "best" not in path.name}
     assert names == {"GTA5_4.ckpt", "GTA5_4_teacher.ckpt"}
+
+
+def test_snapshots_of_an_earlier_run_are_told_of_and_cost_a_new_one_none_of_its_own(run, world, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    words = ["--method", "statistics_only", *TINY, *EAGER, "--data_path", world, "--snapshot_dir", tmp_path / "run"]
+    words += ["--num_steps_stop", 2, "--save_pred_every", 1, "--keep_snapshots", 1, "--eval_every", 0]
+    printed = call("train_adv.py", *words)
+    assert "holds an earlier run's snapshots, up to GTA5_4.ckpt" in printed
+    assert [iteration for iteration, _ in complete_snapshots(tmp_path / "run")] == [2, 4]
 
 
 def test_student_and_teacher_are_evaluated(run, tmp_path):
