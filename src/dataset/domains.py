@@ -74,7 +74,7 @@ class Data:
         config = self._config
         if config.two_domains and config.ranking_dir:
             ranking = Path(config.ranking_dir)
-            size = recorded_size(ranking)
+            size = recorded_size(ranking, config.num_classes)
             easy = self.target.samples(config.set, ranking / EASY, with_labels=False)
             return list_pseudo_labels(ranking, easy, size)
         if self.has_source:

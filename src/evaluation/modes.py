@@ -174,6 +174,8 @@ def rank(config: Config, device: Device) -> None:
         raise UserError("normalize_rare: knows the rare ones of Cityscapes' 19 classes only; leave it out")
     options = {key: getattr(config, key) for key in ("network", "num_classes", "aspp_branches")}
     options |= {key: True for key in ("restore_teacher", "label_by_teacher") if getattr(config, key)}
+    if config.ensemble_with:
+        options["ensemble"] = [checksum(Path(config.ensemble_with)), config.ensemble_weight]
     model = describe_model(checkpoint, config.input_size_target, options)
     teacher = _trained(config, teacher=True) if config.label_by_teacher else None
     if teacher is not None:
