@@ -6,10 +6,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mindspore import Tensor, ops
 from PIL import Image
 
 from model_utils.config import load_config
-from tests.helpers import EAGER, TINY, call, lively_checkpoint
+from src.evaluation.score import Ensemble, make_phases, mean_of_views
+from src.models import NETWORKS
+from src.models.layers import resize_to
+from tests.helpers import EAGER, TINY, call, enliven, lively_checkpoint
 from tools.check_data import main as check
 
 
@@ -96,6 +100,28 @@ def test_a_folder_gives_what_the_evaluation_gives(world, tmp_path, words):
         np.testing.assert_array_equal(ours, np.asarray(Image.open(tmp_path / "scored" / "cityscapes" / path.name)))
         for kind in ("overlay", "side_by_side", "entropy"):
             assert (tmp_path / "out" / kind / name).is_file()
+
+
+def test_views_and_networks_are_averaged_as_logits():
+    image = Tensor(np.random.default_rng(0).normal(size=(1, 3, 8, 16)).astype(np.float32))
+
+    def run(x):  # what stands on the right counts more
+        return (x * ops.arange(x.shape[-1]).astype(x.dtype),)
+
+    plain, mirrored = run(image)[0].asnumpy(), run(image.flip((3,)))[0].asnumpy()[..., ::-1]
+    found = mean_of_views(run, image, flip=True, scales=(1.0,))[0].asnumpy()
+    np.testing.assert_allclose(found, (plain + mirrored) / 2, rtol=1e-6)
+    larger = resize_to(run(resize_to(image, (16, 32)))[0], (8, 16)).asnumpy()
+    found = mean_of_views(run, image, flip=False, scales=(1.0, 2.0))[0].asnumpy()
+    np.testing.assert_allclose(found, (plain + larger) / 2, rtol=1e-5, atol=1e-6)
+
+    networks = [
+        enliven(NETWORKS["deeplab_multi"](depths=(1, 1, 1, 1), width=4), seed).set_train(False) for seed in (0, 1)
+    ]
+    image = Tensor(np.random.default_rng(0).normal(0, 50, (1, 3, 32, 64)).astype(np.float32))
+    first, second = (network.main(image).asnumpy() for network in networks)
+    found = make_phases(Ensemble(*networks, 0.25).set_train(False), (32, 64), compiled=True)[0](image)[0].asnumpy()
+    np.testing.assert_allclose(found, 0.25 * first + 0.75 * second, rtol=1e-3, atol=1e-3 * np.abs(first).max())
 
 
 def test_several_views_and_networks_predict_what_the_evaluation_does(world, tmp_path):
