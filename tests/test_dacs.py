@@ -11,11 +11,15 @@ from model_utils.device_adapter import Device
 from model_utils.errors import UserError
 from src.checkpoint.snapshot import complete_snapshots
 from src.dataset.augment_crop import crop_and_flip
+from src.dataset.domains import Data
 from src.evaluation.metrics import read_curve
 from src.methods import dacs
 from src.models import DeepLabMulti
 from src.recipes.recipe import crop_of
+from src.training.streams import open_stream
 from tests.helpers import EAGER, TINY, call, lively_checkpoint, losses
+
+ONE = "--method supervised"
 
 
 def test_crops_lie_anywhere_and_labels_go_with_their_images():
@@ -43,6 +47,24 @@ def test_wrong_sizes_are_refused():
     config = load_config(["--crop_max_share", "0.75"])
     with pytest.raises(UserError, match="crop_max_share: is about crops; give --random_crop too"):
         crop_of(config, DeepLabMulti.PIXELS, config.input_size)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--augmentation icnet", "augmentation: method adversarial has two domains, this is for one"),
+        (f"{ONE} --labelled_domain target --fda_beta 0.01", "fda_beta: the labelled images are the target's own"),
+        (f"{ONE} --augmentation icnet --random_flip", "random_flip: augmentation icnet changes images in its own way"),
+        (f"{ONE} --augmentation icnet --fda_beta 0.01", "fda_beta: augmentation icnet changes images in its own way"),
+        (f"{ONE} --network pointrend --random_crop 64,32", "random_crop: PointRend changes images in its own way"),
+        (f"{ONE} --network pointrend --augmentation icnet", "augmentation: PointRend changes images in its own way"),
+        (f"{ONE} --ranking_dir x", "ranking_dir: method supervised does not learn from a ranking"),
+    ],
+)
+def test_changes_of_images_that_would_not_happen_are_refused(world, words, message):
+    config = load_config([*words.split(), "--data_path", str(world)])
+    with pytest.raises(UserError, match=message):
+        open_stream(config, Device("CPU", 0, 1), Data(config), 0)
 
 
 @pytest.mark.parametrize("words", [("--random_crop", "600,32"), ("--data_dir", "nowhere"), ()])

@@ -72,7 +72,9 @@ class Data:
     def labelled(self) -> list[Sample]:
         """What a network is supervised with: one domain, or a ranking's easy split with its pseudo labels."""
         config = self._config
-        if config.two_domains and config.ranking_dir:
+        if config.ranking_dir and not config.two_domains:
+            raise UserError(f"ranking_dir: method {config.method} does not learn from a ranking; leave it out")
+        if config.ranking_dir:
             ranking = Path(config.ranking_dir)
             size = recorded_size(ranking, config.num_classes)
             easy = self.target.samples(config.set, ranking / EASY, with_labels=False)
