@@ -9,6 +9,8 @@ import pytest
 from model_utils.config import load_config
 from model_utils.device_adapter import Device
 from model_utils.errors import UserError
+from model_utils.snapshot_names import TARGET_STATISTICS
+from src.checkpoint.files import read_weights
 from src.checkpoint.snapshot import complete_snapshots
 from src.dataset.augment_crop import crop_and_flip
 from src.dataset.domains import Data
@@ -18,6 +20,7 @@ from src.models import DeepLabMulti
 from src.recipes.recipe import crop_of
 from src.training.streams import open_stream
 from tests.helpers import EAGER, TINY, call, lively_checkpoint, losses
+from tools import reestimate_statistics
 
 ONE = "--method supervised"
 
@@ -158,6 +161,16 @@ def test_snapshots_are_scored_as_each_alone_whatever_was_scored_before(run, tmp_
     assert len(set(found)) == 4
     printed = call("eval_adv.py", "--restore_from", run, "--eval_mode", "snapshots", "--ensemble_with", "x", code=2)
     assert "ensemble_with: snapshots are scored one by one" in printed
+
+
+def test_student_and_teacher_have_files_of_their_own_with_the_targets_statistics(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    for more in ([], ["--restore_teacher"]):
+        reestimate_statistics.main(["--restore_from", str(tmp_path / "run" / "GTA5_4.ckpt"), *more])
+    for name in ("GTA5_4", "GTA5_4_teacher"):
+        own, estimated = (read_weights(tmp_path / "run" / f"{name}{end}.ckpt") for end in ("", TARGET_STATISTICS))
+        np.testing.assert_array_equal(own["conv1.weight"], estimated["conv1.weight"])
+        assert np.abs(own["bn1.moving_mean"] - estimated["bn1.moving_mean"]).max() > 0
 
 
 @pytest.mark.parametrize("mode", ["graph", "eager"])
