@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from model_utils.config import load_config
+from model_utils.config import Config, load_config
 from model_utils.device_adapter import describe, start_configured
 from model_utils.errors import UserError, run
 from model_utils.field_types import user_path
@@ -21,29 +21,37 @@ def main(argv: list[str] | None = None) -> None:
     config = load_config(["--restore_from", options.restore_from, *rest], beside="restore_from")
     device = start_configured(config)
     print(describe(device, config.mode, exact=config.exact), flush=True)
-    from src.checkpoint import restored
     from src.dataset.domains import Data
+    from src.dataset.labels import make_classes
     from src.evaluation.inputs import list_inputs
+    from src.evaluation.modes import network_of
     from src.evaluation.predict import Predictor, checkpoint_forward, exported_forward, predict_all
-    from src.models import NETWORKS
-    from src.training.build import build_network
 
-    inputs, classes = list_inputs(options.source, options.result_dir, options.list), Data(config).classes
-    weights, network, size = Path(config.restore_from), NETWORKS[config.network], config.input_size_target
+    inputs, weights = list_inputs(options.source, options.result_dir, options.list), Path(config.restore_from)
     if weights.suffix in (".onnx", ".mindir"):
         if not weights.is_file():
             raise UserError(f"restore_from: {weights} does not exist; correct the path")
-        forward, own_size = exported_forward(weights, network.OUTPUTS)
-        size = own_size or size
+        refuse_views(config)
+        forward, about = exported_forward(weights)
+        classes = make_classes(list(about.classes), dict(zip(about.classes, about.colors, strict=True)), [])
+        predictor = Predictor(forward, about.pixels, about.input.size, about.aligned_corners)
     else:
-        chosen = {"only_main": True, "teacher": config.restore_teacher}
-        trained = restored(build_network(config), config.restore_from, **chosen)
-        forward = checkpoint_forward(trained, config.mode == "graph")
-    predictor = Predictor(forward, network.PIXELS, size, network.ALIGNED_CORNERS)
+        classes, network = Data(config).classes, network_of(config)
+        forward = checkpoint_forward(network, config.mode == "graph", flip=config.flip, scales=config.scales)
+        predictor = Predictor(forward, network.PIXELS, config.input_size_target, network.ALIGNED_CORNERS)
     images, videos, broken = predict_all(predictor, inputs, options.result_dir, classes, config.on_broken)
     if broken:
         print(f"left out: {len(broken)} of {len(inputs)} files cannot be read: {'; '.join(broken.values())}")
     print(f"{images} images{f', {videos} videos' * bool(videos)}; written to {options.result_dir}")
+
+
+def refuse_views(config: Config) -> None:
+    """Raises a UserError for what an exported model cannot do."""
+    for key in ("restore_teacher", "ensemble_with", "flip"):
+        if getattr(config, key):
+            raise UserError(f"{key}: an exported model is what it was exported as; leave it out, or give a checkpoint")
+    if config.scales != (1.0,):
+        raise UserError("scales: an exported model has one size; leave it out, or give a checkpoint")
 
 
 if __name__ == "__main__":

@@ -51,8 +51,8 @@ def is_there(weights: Path) -> bool:
 
 def list_snapshots(folder: Path, prefix: str = "*") -> list[Path]:
     """Weights of the first network of every snapshot that has a state, oldest first."""
-    states = folder.glob(f"{prefix if prefix == '*' else escape(prefix)}_*{STATE_END}")
-    return sorted((path.with_name(path.name.replace(STATE_END, ".ckpt")) for path in states), key=iteration_of)
+    found = (path.with_name(path.name.replace(STATE_END, ".ckpt")) for path in folder.glob(f"*_*{STATE_END}"))
+    return sorted((path for path in found if prefix in ("*", prefix_of(path))), key=iteration_of)
 
 
 def prefix_of(weights: Path) -> str:
@@ -78,9 +78,14 @@ def newest_snapshot(folder: Path) -> Path:
     return found[-1]
 
 
-def remove_old(folder: Path, prefix: str, keep: int) -> None:
-    """Removes all but the newest ``keep`` snapshots; the state goes first, so that no half is taken for whole."""
-    for weights in list_snapshots(folder, prefix)[:-keep]:
+def remove_old(newest: Path, keep: int) -> None:
+    """Removes all but ``keep`` snapshots up to ``newest``; the state goes first, so that no half is taken for whole.
+
+    Later ones are an earlier run's in the same folder. They stay: counted as newer, they would have this one removed.
+    """
+    folder, prefix = newest.parent, prefix_of(newest)
+    own = [path for path in list_snapshots(folder, prefix) if iteration_of(path) <= iteration_of(newest)]
+    for weights in own[:-keep]:
         state_of(weights).unlink()
         for path in [weights, *folder.glob(f"{escape(weights.stem)}_*.ckpt")]:
             path.unlink(missing_ok=True)

@@ -87,9 +87,9 @@ def _as_on_a_chip(check: Callable, *arguments: object) -> None:
         check(*arguments)
 
 
-def enliven(network: nn.Cell) -> nn.Cell:
+def enliven(network: nn.Cell, seed: int = 0) -> nn.Cell:
     """The network with convolutions that hand on what they get; its own begin with 0.01."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     for parameter in network.get_parameters():
         if parameter.ndim == 4:
             spread = np.sqrt(2 / np.prod(parameter.shape[1:]))
@@ -97,10 +97,10 @@ def enliven(network: nn.Cell) -> nn.Cell:
     return network
 
 
-def lively_checkpoint(folder: Path, words: list[str]) -> tuple[Path, nn.Cell]:
+def lively_checkpoint(folder: Path, words: list[str], seed: int = 0) -> tuple[Path, nn.Cell]:
     """``tiny.ckpt`` with weights lively enough for many labels and its configuration beside it; and the network."""
     config = load_config(words)
     save_config(config, folder)
-    network = enliven(build_network(config))
+    network = enliven(build_network(config), seed)
     save_weights(folder / "tiny.ckpt", network)
     return folder / "tiny.ckpt", network

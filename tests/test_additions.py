@@ -116,6 +116,8 @@ def test_the_programs_refuse_too(world, tmp_path):
         (["--feature_distance", 1], "feature_distance: keeps to the weights that a training starts from"),
         (["--rare_class_sampling", 1, "--rare_class_min_pixels", 9999], "no label has more than 9999 pixels of"),
         (["--optimizer", "adamw", "--parameter_groups", "published"], "use nominal with optimizer adamw"),
+        (["--optimizer", "adamw", "--parameter_groups", "published_torch2"], "published_torch2 is the original's SGD"),
+        (["--optimizer", "adamw", "--decay_norms", "false"], "decay_norms: optimizer adamw decays norms too"),
         (["--masked_block", 100], "masked_block: 100 is too large for images of 48x32"),
     ):
         assert text in call(*words, *more, code=2)

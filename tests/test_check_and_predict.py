@@ -6,10 +6,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mindspore import Tensor, ops
 from PIL import Image
 
 from model_utils.config import load_config
-from tests.helpers import EAGER, TINY, call
+from src.evaluation.score import Ensemble, make_phases, mean_of_views
+from src.models import NETWORKS
+from src.models.layers import resize_to
+from tests.helpers import EAGER, TINY, call, enliven, lively_checkpoint
 from tools.check_data import main as check
 
 
@@ -96,6 +100,75 @@ def test_a_folder_gives_what_the_evaluation_gives(world, tmp_path, words):
         np.testing.assert_array_equal(ours, np.asarray(Image.open(tmp_path / "scored" / "cityscapes" / path.name)))
         for kind in ("overlay", "side_by_side", "entropy"):
             assert (tmp_path / "out" / kind / name).is_file()
+
+
+def test_views_and_networks_are_averaged_as_logits():
+    image = Tensor(np.random.default_rng(0).normal(size=(1, 3, 8, 16)).astype(np.float32))
+
+    def run(x):  # what stands on the right counts more
+        return (x * ops.arange(x.shape[-1]).astype(x.dtype),)
+
+    plain, mirrored = run(image)[0].asnumpy(), run(image.flip((3,)))[0].asnumpy()[..., ::-1]
+    found = mean_of_views(run, image, flip=True, scales=(1.0,))[0].asnumpy()
+    np.testing.assert_allclose(found, (plain + mirrored) / 2, rtol=1e-6)
+    larger = resize_to(run(resize_to(image, (16, 32)))[0], (8, 16)).asnumpy()
+    found = mean_of_views(run, image, flip=False, scales=(1.0, 2.0))[0].asnumpy()
+    np.testing.assert_allclose(found, (plain + larger) / 2, rtol=1e-5, atol=1e-6)
+
+    networks = [
+        enliven(NETWORKS["deeplab_multi"](depths=(1, 1, 1, 1), width=4), seed).set_train(False) for seed in (0, 1)
+    ]
+    image = Tensor(np.random.default_rng(0).normal(0, 50, (1, 3, 32, 64)).astype(np.float32))
+    first, second = (network.main(image).asnumpy() for network in networks)
+    found = make_phases(Ensemble(*networks, 0.25).set_train(False), (32, 64), compiled=True)[0](image)[0].asnumpy()
+    np.testing.assert_allclose(found, 0.25 * first + 0.75 * second, rtol=1e-3, atol=1e-3 * np.abs(first).max())
+
+
+def test_several_views_and_networks_predict_what_the_evaluation_does(world, tmp_path):
+    """Eager here, compiled there."""
+    weights, other = (lively(tmp_path / name, seed) for seed, name in enumerate("ab"))
+    folder, found = world / "Cityscapes" / "leftImg8bit" / "val", []
+    for words in ((), ("--flip",), ("--scales", "0.75,1.5"), ("--ensemble_with", other)):
+        words = ["--restore_from", weights, *words]
+        call("predict.py", folder, *words, "--result_dir", tmp_path / "out", *EAGER)
+        call("eval_adv.py", *words, "--data_path", world, "--result_dir", tmp_path / "scored")
+        pairs = [
+            (tmp_path / "out" / "train_ids" / path.relative_to(folder), tmp_path / "scored" / "cityscapes" / path.name)
+            for path in sorted(folder.rglob("*.png"))
+        ]
+        ours, theirs = (np.stack([np.asarray(Image.open(one)) for one in files]) for files in zip(*pairs, strict=True))
+        assert (ours == theirs).mean() > 0.999, words
+        found.append(ours)
+    assert all((found[i] != found[k]).mean() > 0.01 for i in range(4) for k in range(i))
+
+
+def test_an_exported_model_is_read_as_its_description_says(world, tmp_path):
+    """Nothing but the description lies beside it, and the network is not the default one."""
+    weights = lively(tmp_path / "run", 0, "--config_path", "configs/icnet.yaml")
+    picture = next((world / "Cityscapes" / "leftImg8bit" / "val").rglob("*.png"))
+    call("predict.py", picture, "--restore_from", weights, "--result_dir", tmp_path / "ckpt")
+    expected = np.asarray(Image.open(tmp_path / "ckpt" / "train_ids" / picture.name))
+    for kind in ("onnx", "mindir"):
+        model = tmp_path / "model" / f"x.{kind}"
+        model.parent.mkdir(exist_ok=True)
+        call("export.py", "--restore_from", weights, "--file_format", kind, "--file_name", model, "--verify", "false")
+        words = ["predict.py", picture, "--restore_from", model, "--device", "CPU", "--result_dir", tmp_path / kind]
+        call(*words)
+        found = np.asarray(Image.open(tmp_path / kind / "train_ids" / picture.name))
+        assert len(np.unique(expected)) > 1 and (found == expected).mean() > 0.999
+        for more in (["--flip"], ["--scales", "1,2"], ["--ensemble_with", weights], ["--restore_teacher"]):
+            assert f"{more[0][2:]}: an exported model" in call(*words, *more, code=2)
+        text = model.with_suffix(".json").read_text(encoding="utf-8")
+        model.with_suffix(".json").write_text(text.replace('"argmax": false', '"argmax": true'), encoding="utf-8")
+        assert "export it without --argmax" in call(*words, code=2)
+        model.with_suffix(".json").unlink()
+        assert f"the description of {model} is missing" in call(*words, code=2)
+
+
+def lively(folder: Path, seed: int, *words: str) -> Path:
+    """A run folder whose network has many labels to predict."""
+    folder.mkdir()
+    return lively_checkpoint(folder, [*words, *TINY], seed)[0]
 
 
 def test_a_video_and_an_exported_model(world, tmp_path):

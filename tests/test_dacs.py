@@ -1,6 +1,7 @@
 """DACS through the programs: crops, refusals, a teacher in the snapshot, resuming."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,13 +9,20 @@ import pytest
 from model_utils.config import load_config
 from model_utils.device_adapter import Device
 from model_utils.errors import UserError
+from model_utils.snapshot_names import TARGET_STATISTICS
+from src.checkpoint.files import read_weights
 from src.checkpoint.snapshot import complete_snapshots
 from src.dataset.augment_crop import crop_and_flip
+from src.dataset.domains import Data
 from src.evaluation.metrics import read_curve
 from src.methods import dacs
 from src.models import DeepLabMulti
 from src.recipes.recipe import crop_of
+from src.training.streams import open_stream
 from tests.helpers import EAGER, TINY, call, lively_checkpoint, losses
+from tools import reestimate_statistics
+
+ONE = "--method supervised"
 
 
 def test_crops_lie_anywhere_and_labels_go_with_their_images():
@@ -42,6 +50,24 @@ def test_wrong_sizes_are_refused():
     config = load_config(["--crop_max_share", "0.75"])
     with pytest.raises(UserError, match="crop_max_share: is about crops; give --random_crop too"):
         crop_of(config, DeepLabMulti.PIXELS, config.input_size)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--augmentation icnet", "augmentation: method adversarial has two domains, this is for one"),
+        (f"{ONE} --labelled_domain target --fda_beta 0.01", "fda_beta: the labelled images are the target's own"),
+        (f"{ONE} --augmentation icnet --random_flip", "random_flip: augmentation icnet changes images in its own way"),
+        (f"{ONE} --augmentation icnet --fda_beta 0.01", "fda_beta: augmentation icnet changes images in its own way"),
+        (f"{ONE} --network pointrend --random_crop 64,32", "random_crop: PointRend changes images in its own way"),
+        (f"{ONE} --network pointrend --augmentation icnet", "augmentation: PointRend changes images in its own way"),
+        (f"{ONE} --ranking_dir x", "ranking_dir: method supervised does not learn from a ranking"),
+    ],
+)
+def test_changes_of_images_that_would_not_happen_are_refused(world, words, message):
+    config = load_config([*words.split(), "--data_path", str(world)])
+    with pytest.raises(UserError, match=message):
+        open_stream(config, Device("CPU", 0, 1), Data(config), 0)
 
 
 @pytest.mark.parametrize("words", [("--random_crop", "600,32"), ("--data_dir", "nowhere"), ()])
@@ -98,6 +124,15 @@ def test_old_snapshots_go_with_their_teachers(run):
     assert names == {"GTA5_4.ckpt", "GTA5_4_teacher.ckpt"}
 
 
+def test_snapshots_of_an_earlier_run_are_told_of_and_cost_a_new_one_none_of_its_own(run, world, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    words = ["--method", "statistics_only", *TINY, *EAGER, "--data_path", world, "--snapshot_dir", tmp_path / "run"]
+    words += ["--num_steps_stop", 2, "--save_pred_every", 1, "--keep_snapshots", 1, "--eval_every", 0]
+    printed = call("train_adv.py", *words)
+    assert "holds an earlier run's snapshots, up to GTA5_4.ckpt" in printed
+    assert [iteration for iteration, _ in complete_snapshots(tmp_path / "run")] == [2, 4]
+
+
 def test_student_and_teacher_are_evaluated(run, tmp_path):
     scores = read_curve(run / "validation.csv")
     assert list(scores) == ["iteration", "miou", "entropy", "teacher_miou", "teacher_entropy"]
@@ -110,11 +145,40 @@ def test_student_and_teacher_are_evaluated(run, tmp_path):
         assert result["mean_entropy"] == pytest.approx(scores[f"{prefix}entropy"][0], rel=1e-6)
 
 
-def test_the_teacher_labels_what_the_student_ranks(run, tmp_path):
+def test_snapshots_are_scored_as_each_alone_whatever_was_scored_before(run, tmp_path):
+    names = tmp_path / "one.txt"
+    names.write_text("lindau/lindau_000007_000019_leftImg8bit.png\n")
+    found = []
+    for more in ((), ("--restore_teacher",), ("--eval_list", names), ("--input_size_target", "48,32")):
+        words = ["eval_adv.py", "--result_dir", tmp_path / "result", *more, "--restore_from"]
+        call(*words, run, "--eval_mode", "snapshots")
+        call(*words, run / "GTA5_4.ckpt")
+        alone = json.loads((tmp_path / "result" / "result.json").read_text(encoding="utf-8"))
+        scores = read_curve(tmp_path / "result" / "snapshots.csv")
+        assert scores["entropy"][0] == pytest.approx(alone["mean_entropy"], abs=1e-6), more
+        assert scores["miou"][0] == pytest.approx(alone["miou"], abs=1e-4), more
+        found.append(scores["entropy"][0])
+    assert len(set(found)) == 4
+    printed = call("eval_adv.py", "--restore_from", run, "--eval_mode", "snapshots", "--ensemble_with", "x", code=2)
+    assert "ensemble_with: snapshots are scored one by one" in printed
+
+
+def test_student_and_teacher_have_files_of_their_own_with_the_targets_statistics(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    for more in ([], ["--restore_teacher"]):
+        reestimate_statistics.main(["--restore_from", str(tmp_path / "run" / "GTA5_4.ckpt"), *more])
+    for name in ("GTA5_4", "GTA5_4_teacher"):
+        own, estimated = (read_weights(tmp_path / "run" / f"{name}{end}.ckpt") for end in ("", TARGET_STATISTICS))
+        np.testing.assert_array_equal(own["conv1.weight"], estimated["conv1.weight"])
+        assert np.abs(own["bn1.moving_mean"] - estimated["bn1.moving_mean"]).max() > 0
+
+
+@pytest.mark.parametrize("mode", ["graph", "eager"])
+def test_the_teacher_labels_what_the_student_ranks(run, tmp_path, mode):
     kinds = {"student": (), "teacher": ("--restore_teacher",), "both": ("--label_by_teacher",)}
     for name, more in kinds.items():
         words = ["--restore_from", run / "GTA5_4.ckpt", "--result_dir", tmp_path / name, "--eval_mode", "rank"]
-        call("eval_adv.py", *words, *more)
+        call("eval_adv.py", *words, *more, "--mode", mode)
     student, teacher, both = (
         ({path.name: path.read_bytes() for path in (tmp_path / name / "color_masks").glob("*.png")},
          (tmp_path / name / "scores.csv").read_text(encoding="utf-8")) for name in kinds

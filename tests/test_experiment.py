@@ -133,6 +133,16 @@ def test_what_a_second_start_does(world, tmp_path, played, monkeypatch):
     assert played == [evaluation, "train_adv", evaluation]
 
     del played[:]
+    one, two = ((tmp_path / f"{name}.txt") for name in ("one", "two"))
+    texts = one.read_text(), two.read_text()
+    one.write_text(texts[1])  # other images in lists of the same names
+    two.write_text(texts[0])
+    main([str(file)])
+    assert played == [evaluation] * 4
+    main([str(file)])
+    assert played == [evaluation] * 4
+
+    del played[:]
     file.write_text(file.read_text().replace("two.txt}", "two.txt, flip: true}"))
     main([str(file)])
     assert played == [evaluation] * 4

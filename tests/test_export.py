@@ -150,6 +150,9 @@ def test_encrypted_mindir_needs_its_key(checkpoint, tmp_path, mode):
         (["--enc_key_file", "nowhere", "--file_format", "ONNX"], "cannot be encrypted"),
         (["--file_name", "/proc/nowhere/net"], "/proc/nowhere/net.mindir: cannot be written"),
         (["--widht", "3"], "did you mean 'width'?"),
+        (["--ensemble_with", "other.ckpt"], "ensemble_with: the file holds one network"),
+        (["--flip"], "flip: the file holds one network, which looks at an image once"),
+        (["--scales", "1,1.5"], "scales: the file holds one network"),
     ],
 )
 def test_impossible_wishes_are_one_sentence(checkpoint, options, message):

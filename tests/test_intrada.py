@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from tests.helpers import EAGER, TINY, assert_same_losses, call
 SMALL = ["64,32" if word == "64,40" else word for word in TINY]
 
 SIZE = (16, 32)
-MODEL = {"checkpoint": "a.ckpt", "crc32": 1, "size": list(SIZE)}
+MODEL = {"checkpoint": "a.ckpt", "crc32": 1, "size": list(SIZE), "num_classes": 19}
 
 
 class Logits(Network):
@@ -155,6 +156,8 @@ def test_pseudo_labels_must_be_there_and_of_the_rankings_size(tmp_path, samples)
     finish(folder, samples)
     pairs = list_pseudo_labels(folder, samples[:4], recorded_size(folder))
     assert [pair.label.name for pair in pairs] == [sample.image.name for sample in samples[:4]]
+    with pytest.raises(UserError, match="has labels of 19 classes, not 16; rank again"):
+        recorded_size(folder, 16)
     Image.new("L", (8, 8)).save(pairs[0].label)
     with pytest.raises(UserError, match=r"is 8x8, but the ranking was made at 32x16"):
         list_pseudo_labels(folder, samples[:4], recorded_size(folder))
@@ -189,6 +192,11 @@ def test_advent_then_intrada_then_the_snapshots_and_the_ensemble(world, tmp_path
     words += ["--snapshot_dir", tmp_path / "ascend", *options, "--batch_size", 1, *EAGER]
     printed = call("bash", *words, env=env)
     assert (tmp_path / "ascend" / "Cityscapes_2.ckpt").is_file()
+    # Its own configuration names that ranking, but another ranking and statistics are of all target images.
+    words = ["--restore_from", tmp_path / "ascend" / "Cityscapes_2.ckpt"]
+    printed = call("eval_adv.py", *words, "--eval_mode", "rank", "--result_dir", tmp_path / "again")
+    assert "4 easy and 2 hard images" in printed
+    assert "statistics of 6 images" in call(sys.executable, "-m", "tools.reestimate_statistics", *words)
 
     words = ["eval_adv.py", "--eval_mode", "snapshots", "--restore_from", advent, "--result_dir", result]
     printed = call(*words)
@@ -197,9 +205,15 @@ def test_advent_then_intrada_then_the_snapshots_and_the_ensemble(world, tmp_path
     one = json.loads((result / "snapshots.json").read_text(encoding="utf-8"))
     assert len(one) == 2
 
+    weights = advent / "GTA5_2.ckpt"
+    # One folder holds the ranking of one mean of networks.
+    words = ["eval_adv.py", "--eval_mode", "rank", "--restore_from", weights, "--result_dir", tmp_path / "of_two"]
+    call(*words, "--ensemble_with", weights)
+    mean = ("--ensemble_with", weights, "--ensemble_weight", 0.3)
+    for more in ((), ("--ensemble_with", advent / "GTA5_1.ckpt"), mean):
+        assert "holds the ranking of" in call(*words, *more, code=2)
     # A network averaged with itself is itself.
     plain, both = tmp_path / "plain", tmp_path / "both"
-    weights = advent / "GTA5_2.ckpt"
     call("eval_adv.py", "--restore_from", weights, "--result_dir", plain)
     call("eval_adv.py", "--restore_from", weights, "--ensemble_with", weights, "--result_dir", both)
     scores = [json.loads((folder / "result.json").read_text(encoding="utf-8"))["iou"] for folder in (plain, both)]
@@ -236,6 +250,13 @@ def test_two_processes_rank_as_one(world, tmp_path):
         ]
         call("bash", *words, *TINY)
     assert contents(tmp_path / "r1") == contents(tmp_path / "r2")
+
+
+def test_several_views_are_refused_where_an_image_is_looked_at_once(tmp_path):
+    (tmp_path / "x.ckpt").write_text("is not read")
+    words = ["eval_adv.py", "--device", "CPU", "--restore_from", tmp_path / "x.ckpt", "--eval_mode"]
+    assert "flip: eval_mode rank looks at an image once" in call(*words, "rank", "--flip", code=2)
+    assert "scales: eval_mode speed looks at an image once" in call(*words, "speed", "--scales", "1,2", code=2)
 
 
 def test_lambda_outside_its_range(world, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from model_utils.errors import UserError
+from model_utils.snapshot_names import remove_old
 from src.checkpoint.snapshot import is_complete, latest_snapshot, load_snapshot, save_snapshot
 from src.models import DeepLabMulti, Discriminator
 from src.training.optim import make_adam, make_sgd
@@ -28,6 +29,16 @@ def parts(seed: int):
 def everything(networks, optimizers) -> dict[str, np.ndarray]:
     cells = {**{f"n{k}": v for k, v in networks.items()}, **{f"o{k}": v for k, v in optimizers.items()}}
     return {f"{k}:{p.name}": p.asnumpy().copy() for k, cell in cells.items() for p in cell.get_parameters()}
+
+
+def test_old_snapshots_of_this_run_alone_are_removed(tmp_path):
+    names = ("GTA5_1", "GTA5_2", "GTA5_3", "GTA5_90", "GTA5_other_1")
+    for name in names:
+        for end in (".ckpt", "_D1.ckpt", "_state.safetensors"):
+            (tmp_path / f"{name}{end}").touch()
+    remove_old(tmp_path / "GTA5_3.ckpt", 2)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {f"{name}{end}" for name in names[1:] for end in (".ckpt", "_D1.ckpt", "_state.safetensors")}
 
 
 def test_everything_comes_back(tmp_path):
@@ -79,6 +90,7 @@ FILL = """
 import resource, signal, sys
 from pathlib import Path
 from model_utils.errors import UserError
+from model_utils.snapshot_names import remove_old
 from tests.test_snapshot import parts, save_snapshot
 networks, optimizers = parts(1)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

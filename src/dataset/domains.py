@@ -72,9 +72,11 @@ class Data:
     def labelled(self) -> list[Sample]:
         """What a network is supervised with: one domain, or a ranking's easy split with its pseudo labels."""
         config = self._config
-        if config.two_domains and config.ranking_dir:
+        if config.ranking_dir and not config.two_domains:
+            raise UserError(f"ranking_dir: method {config.method} does not learn from a ranking; leave it out")
+        if config.ranking_dir:
             ranking = Path(config.ranking_dir)
-            size = recorded_size(ranking)
+            size = recorded_size(ranking, config.num_classes)
             easy = self.target.samples(config.set, ranking / EASY, with_labels=False)
             return list_pseudo_labels(ranking, easy, size)
         if self.has_source:
@@ -104,8 +106,15 @@ class Data:
     def unlabelled(self) -> list[Sample]:
         """The target's training images, or a ranking's hard split; their labels are not looked at."""
         config = self._config
-        names = Path(config.ranking_dir) / HARD if config.ranking_dir else self.list_file(config.data_list_target)
-        return self.target.samples(config.set, names, with_labels=False)
+        if not config.ranking_dir:
+            return self.target_images
+        return self.target.samples(config.set, Path(config.ranking_dir) / HARD, with_labels=False)
+
+    @cached_property
+    def target_images(self) -> list[Sample]:
+        """All of the target's training images, without labels, also where a ranking was trained with."""
+        config = self._config
+        return self.target.samples(config.set, self.list_file(config.data_list_target), with_labels=False)
 
     @cached_property
     def evaluated(self) -> list[Sample]:

@@ -1,6 +1,7 @@
 """What eval_adv.py can do with a checkpoint: score it, score all snapshots of its run, rank target images, time it."""
 
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from model_utils.config import Config
 from model_utils.device_adapter import Device, wait_for_all
 from model_utils.errors import UserError
 from model_utils.files import read_json, write_csv, write_json
+from model_utils.snapshot_names import TEACHER, partner_of
 from src.checkpoint import restored
 from src.checkpoint.snapshot import checksum, complete_snapshots
 from src.dataset.domains import Data
@@ -39,7 +41,7 @@ def score(config: Config, device: Device) -> None:
     if device.ranks > 1 and config.boundary_width:
         raise UserError("boundary_width: needs all images in one process; use one device")
     _say_data(data, config.eval_set)
-    network, classes = _network(config), data.classes
+    network, classes = network_of(config), data.classes
     refuse_same_results(data.evaluated)
     refuse_other_sizes(data.evaluated, config.output_size)
     dataset = eval_dataset(config, data.evaluated[device.rank :: device.ranks], network)
@@ -114,6 +116,8 @@ def score_snapshots(config: Config, device: Device) -> None:
     run_folder = Path(config.restore_from)
     if not run_folder.is_dir():
         raise UserError(f"restore_from: {run_folder} is no folder; give a run folder with --eval_mode snapshots")
+    if config.ensemble_with:
+        raise UserError("ensemble_with: snapshots are scored one by one; leave it out, or score one of them with it")
     snapshots = complete_snapshots(run_folder)
     if not snapshots:
         raise UserError(f"restore_from: {run_folder} holds no complete snapshot")
@@ -122,16 +126,15 @@ def score_snapshots(config: Config, device: Device) -> None:
     known = read_json(cache)
     data, network = Data(config), build_network(config)
     _say_data(data, config.eval_set)
-    setting = {"output_size": config.output_size, "flip": config.flip, "scales": config.scales, "set": config.eval_set}
-    setting["data"] = str(data.target.root.resolve())
-    setting["version"] = 2  # files without it hold the first snapshot's score for all
+    setting = _setting(config, data)
     refuse_other_sizes(data.evaluated, config.output_size)
     predict, dataset = _predictor(config, network), eval_dataset(config, data.evaluated, network)
     rows = []
     for iteration, path in snapshots:
-        key = json.dumps([path.name, checksum(path), setting])
+        weights = partner_of(path, TEACHER) if config.restore_teacher else path
+        key = json.dumps([path.name, checksum(weights), setting])
         if key not in known:
-            restored(network, str(path), only_main=True)
+            restored(network, str(path), only_main=True, teacher=config.restore_teacher)
             progress = tqdm(dataset, desc=path.name, unit="image")
             result = evaluate(network, predict, progress, config.num_classes)
             known[key] = {"miou": 100 * result.confusion.mean_iou(), "entropy": result.mean_entropy}
@@ -150,19 +153,33 @@ def score_snapshots(config: Config, device: Device) -> None:
     print(f"written to {root}")
 
 
+def _setting(config: Config, data: Data) -> dict:
+    """What a snapshot's score depends on besides its weights: how it predicts, and the images with their labels."""
+    keys = ("network", "num_classes", "aspp_branches", "points", "input_size_target", "output_size", "flip", "scales")
+    samples = [f"{one.image.resolve()} {one.label.resolve()} {zlib.crc32(one.table)}" for one in data.evaluated]
+    images = zlib.crc32("\n".join(samples).encode())
+    # Files of version 1 hold the first snapshot's score for all.
+    return {"version": 3, "images": images, **{key: getattr(config, key) for key in (*keys, "restore_teacher")}}
+
+
 def rank(config: Config, device: Device) -> None:
     """Ranks the target's training images by entropy into ``result_dir``; every process takes its share."""
+    _refuse_views(config)
     checkpoint, folder = Path(config.restore_from), Path(config.result_dir)
-    data, network = Data(config), _network(config)
+    data, network = Data(config), network_of(config)
     _say_data(data, config.set)
-    classes, samples = data.classes, data.unlabelled
+    classes, samples = data.classes, data.target_images
     refuse_same_results(samples)
     if config.normalize_rare and list(classes.names) != CLASS_NAMES:
         raise UserError("normalize_rare: knows the rare ones of Cityscapes' 19 classes only; leave it out")
     options = {key: getattr(config, key) for key in ("network", "num_classes", "aspp_branches")}
     options |= {key: True for key in ("restore_teacher", "label_by_teacher") if getattr(config, key)}
+    if config.ensemble_with:
+        options["ensemble"] = [checksum(Path(config.ensemble_with)), config.ensemble_weight]
     model = describe_model(checkpoint, config.input_size_target, options)
     teacher = _trained(config, teacher=True) if config.label_by_teacher else None
+    if teacher is not None:
+        teacher.update_parameters_name(f"{TEACHER}.")  # one compiled function holds both networks
     if device.is_first:
         open_ranking(folder, model)
     wait_for_all(device)
@@ -192,7 +209,8 @@ def time_phases(config: Config, device: Device) -> None:
     """Prints the times of one image's phases and writes them to ``result_dir/speed.json``."""
     if not all(config.output_size):
         raise UserError("output_size: speed is measured at one size; give e.g. 2048,1024")
-    network = _network(config)
+    _refuse_views(config)
+    network = network_of(config)
     dataset = eval_dataset(config, Data(config).evaluated, network)
     (height, width), (rows, columns) = config.input_size_target, config.output_size
     folder = ResultFolder(Path(config.result_dir)).root
@@ -206,6 +224,12 @@ def time_phases(config: Config, device: Device) -> None:
 
 
 MODES = {"score": score, "snapshots": score_snapshots, "rank": rank, "speed": time_phases}
+
+
+def _refuse_views(config: Config) -> None:
+    for key, is_set in (("flip", config.flip), ("scales", config.scales != (1.0,))):
+        if is_set:
+            raise UserError(f"{key}: eval_mode {config.eval_mode} looks at an image once, as it is; leave {key} out")
 
 
 def _say_data(data: Data, split: str) -> None:
@@ -222,7 +246,7 @@ def _trained(config: Config, *, teacher: bool) -> Network:
     return restored(build_network(config), config.restore_from, only_main=True, teacher=teacher)
 
 
-def _network(config: Config) -> Network:
+def network_of(config: Config) -> Network:
     """The network of ``restore_from``, averaged with that of ``ensemble_with`` if there is one."""
     network = _trained(config, teacher=config.restore_teacher)
     if not config.ensemble_with:

@@ -16,7 +16,9 @@ from src.dataset.labels import CITYSCAPES, Classes
 from src.dataset.pixels import Pixels, Size
 from src.dataset.transforms import read_bgr
 from src.evaluation.inputs import is_video
+from src.evaluation.score import mean_of_views
 from src.evaluation.videos import UnreadableVideo, predict_video
+from src.export.description import ModelDescription, read_description
 from src.methods.losses import self_information_view
 from src.models.layers import resize_to
 from src.models.network import Network
@@ -52,27 +54,26 @@ class Predictor:
         return train_ids, entropy.asnumpy()[0]
 
 
-def checkpoint_forward(network: Network, compiled: bool) -> Forward:
-    """Of a network of ``src.models``."""
+def checkpoint_forward(
+    network: Network, compiled: bool, *, flip: bool = False, scales: tuple[float, ...] = (1.0,)
+) -> Forward:
+    """Of a network of ``src.models``; ``flip`` and ``scales`` as in ``mean_of_views``."""
     network.set_train(False)
 
     def logits(image):
-        return network.main(image)
+        return (network.main(image),)
 
     run = jit(logits, compiled)
-    return lambda image: run(ms.Tensor(image))
+    return lambda image: mean_of_views(run, ms.Tensor(image), flip=flip, scales=scales)[0]
 
 
-def exported_forward(path: Path, outputs: tuple[str, ...]) -> tuple[Forward, Size | None]:
-    """Of an ONNX or MINDIR file that ``export.py`` wrote; with the input size that it was made for, if it says so.
-
-    Args:
-        outputs: names of the network's outputs, of which the file has all or one.
+def exported_forward(path: Path) -> tuple[Forward, ModelDescription]:
+    """Of an ONNX or MINDIR file that ``export.py`` wrote, with the description that lies beside it.
 
     Raises:
-        UserError: the file cannot be run, or holds labels or takes pixels, which this program makes itself.
+        UserError: the file cannot be run, its description is missing, or it holds labels or takes pixels, which this
+            program makes itself.
     """
-    hint = "export it without --argmax, --upsample and --normalize_in_graph"
     if path.suffix == ".onnx":
         try:
             import onnxruntime
@@ -82,10 +83,7 @@ def exported_forward(path: Path, outputs: tuple[str, ...]) -> tuple[Forward, Siz
             session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has no common class of errors
             raise UserError(f"{path}: cannot be run ({str(error).splitlines()[0][:200]}); export it again") from error
-        image = session.get_inputs()[0]
-        if image.type != "tensor(float)" or image.shape[1] != 3:
-            raise UserError(f"{path}: takes other inputs than images; {hint}")
-        name, size = image.name, tuple(n for n in image.shape[2:] if isinstance(n, int))
+        name = session.get_inputs()[0].name
 
         def run(value: np.ndarray) -> list[np.ndarray]:
             return session.run(None, {name: value})
@@ -96,21 +94,20 @@ def exported_forward(path: Path, outputs: tuple[str, ...]) -> tuple[Forward, Siz
         except (RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0][:200]
             raise UserError(f"{path}: is no MINDIR that can be run ({reason}); export it again") from error
-        size = ()
 
         def run(value: np.ndarray) -> list[np.ndarray]:
             outputs = graph(ms.Tensor(value))
             outputs = outputs if isinstance(outputs, tuple) else (outputs,)
             return [output.asnumpy() for output in outputs]
 
-    def forward(value: np.ndarray) -> ms.Tensor:
-        found = run(value)
-        logits = found[outputs.index("main") if len(found) > 1 else 0]
-        if logits.ndim != 4:
-            raise UserError(f"{path}: its output is no map of logits; {hint}")
-        return ms.Tensor(logits)
-
-    return forward, size if len(size) == 2 else None
+    about = read_description(path)
+    if about.argmax or about.upsampled or about.input.layout != "NCHW":
+        raise UserError(
+            f"{path}: does a part of this program's work; export it without --argmax, --upsample and "
+            "--normalize_in_graph"
+        )
+    place = about.outputs.index(about.prediction)
+    return lambda value: ms.Tensor(run(value)[place]), about
 
 
 def predict_all(

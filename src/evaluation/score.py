@@ -97,22 +97,8 @@ def make_predictor(
     run, finish = make_phases(network, output_size, compiled)
 
     def predict(image: np.ndarray, own_size: Size | None = None) -> Prediction:
-        tensor = ms.Tensor(image)
-        size = image.shape[-2:]
-        views, details = [], ()
-        for scale in scales:
-            scaled = tensor
-            if scale != 1:
-                scaled = resize_to(tensor, tuple(round(n * scale) for n in size))
-            logits, *more = run(scaled)
-            if scale == 1:
-                details = tuple(value.asnumpy()[0] for value in more)
-            views.append(logits)
-            if flip:
-                views.append(run(scaled.flip((3,)))[0].flip((3,)))
-        logits = views[0]
-        if len(views) > 1:
-            logits = sum(resize_to(view, views[0].shape[-2:]) for view in views) / len(views)
+        logits, *details = mean_of_views(run, ms.Tensor(image), flip=flip, scales=scales)
+        size, details = image.shape[-2:], tuple(value.asnumpy()[0] for value in details)
         if all(output_size):
             train_ids, logits = finish(logits)
         else:  # not compiled, which each size would be anew
@@ -121,6 +107,28 @@ def make_predictor(
         return Prediction(train_ids.asnumpy()[0].astype(np.uint8), entropy, details)
 
     return predict
+
+
+def mean_of_views(run: Callable, image: Tensor, *, flip: bool, scales: tuple[float, ...]) -> tuple[Tensor, ...]:
+    """The mean of ``run``'s logits of the image at all scales and, with ``flip``, of its mirrored image; then the
+    details of the plain pass, if there was one.
+
+    Args:
+        run: image (1, 3, H, W) -> (logits, *details).
+    """
+    views, details = [], ()
+    for scale in scales:
+        scaled = image
+        if scale != 1:
+            scaled = resize_to(image, tuple(round(n * scale) for n in image.shape[-2:]))
+        logits, *more = run(scaled)
+        details = tuple(more) if scale == 1 else details
+        views.append(logits)
+        if flip:
+            views.append(run(scaled.flip((3,)))[0].flip((3,)))
+    if len(views) == 1:
+        return logits, *details
+    return sum(resize_to(view, views[0].shape[-2:]) for view in views) / len(views), *details
 
 
 def evaluate(

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RECORD = "experiment.json"  # in a run's folder: the configuration that it was started with
 # Keys that may change between two starts of one run: they say where it runs, not what it computes.
 PLACE = ("device", "device_id", "threads", "num_workers", "log_every", "memory", "data_path", "result_dir")
-ASKED = "asked.json"  # in a result's folder: the options that it was evaluated with
+ASKED = "asked.json"  # in a result's folder: the options and images that it was evaluated with
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def do_runs(experiment: Experiment, parallel: int = 1, devices: list[int] | None
     Raises:
         UserError: a run failed; the other seeds' runs are done first.
     """
-    refuse_shared_images(experiment)
+    images = evaluated_images(experiment)
     free: SimpleQueue[int | None] = SimpleQueue()
     for number in devices or [None] * parallel:
         free.put(number)
@@ -65,7 +66,7 @@ def do_runs(experiment: Experiment, parallel: int = 1, devices: list[int] | None
         device = free.get()
         try:
             for row in rows:
-                _Run(experiment, row, seed, device).finish()
+                _Run(experiment, row, seed, device, images).finish()
         finally:
             free.put(device)
 
@@ -78,22 +79,27 @@ def do_runs(experiment: Experiment, parallel: int = 1, devices: list[int] | None
         done.result()
 
 
-def refuse_shared_images(experiment: Experiment) -> None:
-    """What chooses and what is reported must not be the same images.
+def evaluated_images(experiment: Experiment) -> dict[str, int]:
+    """A checksum of the images' names of every evaluation: a list file may be changed between two starts.
+
+    What chooses and what is reported must not be the same images.
 
     Raises:
         UserError: two evaluations share images, or the data is not there.
     """
     from src.dataset.domains import Data  # imports MindSpore
 
-    row, seen = next(row for row in experiment.rows.values() if row.report), {}
+    row, seen, found = next(row for row in experiment.rows.values() if row.report), {}, {}
     for name in experiment.evaluations:
-        for sample in Data(load_config(experiment.evaluation_arguments(row, name))).evaluated:
+        samples = Data(load_config(experiment.evaluation_arguments(row, name))).evaluated
+        found[name] = zlib.crc32("\n".join(sample.name for sample in samples).encode())
+        for sample in samples:
             other = seen.setdefault(sample.image.resolve(), name)
             if other != name:
                 raise UserError(
                     f"evaluations '{other}' and '{name}' share images, e.g. {sample.image}; take them apart"
                 )
+    return found
 
 
 def read_scores(experiment: Experiment) -> list[Score]:
@@ -108,8 +114,8 @@ def read_scores(experiment: Experiment) -> list[Score]:
 
 
 class _Run:
-    def __init__(self, experiment: Experiment, row: Row, seed: int, device: int | None):
-        self._experiment, self._row, self._seed = experiment, row, seed
+    def __init__(self, experiment: Experiment, row: Row, seed: int, device: int | None, images: dict[str, int]):
+        self._experiment, self._row, self._seed, self._images = experiment, row, seed, images
         self._place = [] if device is None else [f"--device_id={device}"]
         self._folder = experiment.folder(row, seed)
         self._title = f"{row.name}, {'all seeds' if row.once else f'seed {seed}'}"
@@ -173,15 +179,16 @@ class _Run:
                 result = self._folder / f"result_{name}{end}"
                 options = [f"--restore_from={used}", f"--result_dir={result}"]
                 options += [f"--{key}={value}" for key, value in keys.items()]
-                same = read_json(result / ASKED).get("options") == options
+                wanted, before = {"options": options, "images": self._images[name]}, read_json(result / ASKED)
+                same = {**wanted, **before} == wanted and "options" in before  # older ones do not say which images
                 if not (estimated and same and _newer(result / "result.json", used)):
                     (result / ASKED).unlink(missing_ok=True)
                     calls += [BETWEEN, "eval_adv", *options, *self._place]
-                    asked[result / ASKED] = options
+                    asked[result / ASKED] = wanted
         if calls:
             self._call("evaluation", ["-m", "src.experiment.in_turn", *calls])
-        for path, options in asked.items():
-            write_json(path, {"options": options})
+        for path, wanted in asked.items():
+            write_json(path, wanted)
 
     def _weights(self) -> Path:
         if self._experiment.score == "last":

@@ -11,15 +11,21 @@ from src.dataset.samples import Sample, flat_name, keep_pairs
 MASKS, EASY, HARD, ABOUT = "color_masks", "easy_split.txt", "hard_split.txt", "ranking.json"
 
 
-def recorded_size(folder: Path) -> list[int] | None:
+def recorded_size(folder: Path, num_classes: int | None = None) -> list[int] | None:
     """[height, width] of a ranking's pseudo labels; one made by the original has no record of it.
 
     Raises:
-        UserError: there is no complete ranking.
+        UserError: there is no complete ranking, or it was made with other than ``num_classes`` classes.
     """
+    if is_made_elsewhere(folder):
+        return None
     try:
-        return None if is_made_elsewhere(folder) else [int(number) for number in read_ranking(folder)["model"]["size"]]
-    except (KeyError, TypeError, ValueError) as error:
+        model = read_ranking(folder)["model"]
+        theirs = model.get("num_classes")
+        if None not in (theirs, num_classes) and theirs != num_classes:
+            raise UserError(f"ranking_dir: {folder} has labels of {theirs} classes, not {num_classes}; rank again")
+        return [int(number) for number in model["size"]]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / ABOUT}: is damaged; rank the images again") from error
 
 

@@ -19,7 +19,7 @@ from src.evaluation.refinement import RefinementReport
 from src.methods.pointrend import make_step
 from src.models.pointrend import STRIDE
 from src.models.points import draws_needed
-from src.recipes.recipe import Recipe
+from src.recipes.recipe import Recipe, refuse_changes
 
 
 class PointRendRecipe(Recipe):
@@ -37,6 +37,8 @@ class PointRendRecipe(Recipe):
         """(image, label, draws): ``draws`` are the random numbers from which the step takes its training points."""
         if config.rare_class_sampling:
             raise UserError("rare_class_sampling: PointRend's crops do not look for a class; leave it 0")
+        keys = ("augmentation", "random_crop", "random_flip", "crop_max_share", "fda_beta")
+        refuse_changes(config, "PointRend changes images in its own way", *keys)
         if any(n % STRIDE for n in config.input_size):
             raise UserError(f"input_size: PointRend's crops must be multiples of {STRIDE}; give e.g. 1024,512")
         load = partial(

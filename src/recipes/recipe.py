@@ -33,6 +33,14 @@ def crop_of(config: Config, pixels: Pixels, size: Size) -> Augment | None:
     return partial(crop_and_flip, size=size, crop=crop, **options)
 
 
+def refuse_changes(config: Config, why: str, *keys: str) -> None:
+    """Raises a UserError for the first of the keys that asks for a change of training images, which ``why`` forbids."""
+    off = {"augmentation": "none", "random_crop": (0, 0), "random_flip": False, "crop_max_share": 1, "fda_beta": 0}
+    for key in keys:
+        if getattr(config, key) != off[key]:
+            raise UserError(f"{key}: {why}; leave it out")
+
+
 def one_after_the_other(first: Augment, second: Augment | None) -> Augment:
     """Both, with the same random numbers running on."""
     if second is None:
@@ -61,12 +69,18 @@ class Recipe:
     def loader(self, config: Config, pixels: Pixels, data: Data) -> Loader:
         """How a labelled training sample is read: (image, label) of the input's size, augmented as configured."""
         size, change = config.input_size if data.has_source else config.input_size_target, None
-        if config.augmentation == "icnet" and not config.two_domains:
+        if config.two_domains:
+            refuse_changes(config, f"method {config.method} has two domains, this is for one", "augmentation")
+        if not data.has_source or data.are_pseudo_labels:
+            refuse_changes(config, "the labelled images are the target's own", "fda_beta")
+        if config.augmentation == "icnet":
+            others = ("random_crop", "random_flip", "crop_max_share", "fda_beta")
+            refuse_changes(config, "augmentation icnet changes images in its own way", *others)
             size = config.crop_size
             change = partial(augment, base_size=config.base_size, crop_size=config.crop_size)
         else:
             change = crop_of(config, pixels, size)
-            if config.fda_beta and data.has_source and not data.are_pseudo_labels:
+            if config.fda_beta:
                 change = one_after_the_other(make_fda(data.unlabelled, size, config.fda_beta), change)
         enough = ENOUGH * config.rare_class_min_pixels
         return pair_loader(pixels, size, augment=change, same_size=not data.are_pseudo_labels, enough=enough)

@@ -91,8 +91,12 @@ def _make_optimizer(config: Config, device: Device, data: Data, network: Network
         milestones=config.milestones,
     )
     if config.optimizer == "adamw":
-        if config.parameter_groups == "published":
-            raise UserError("parameter_groups: published is the original's SGD; use nominal with optimizer adamw")
+        if config.parameter_groups != "nominal":
+            raise UserError(
+                f"parameter_groups: {config.parameter_groups} is the original's SGD; use nominal with optimizer adamw"
+            )
+        if not config.decay_norms:
+            raise UserError("decay_norms: optimizer adamw decays norms too; leave it true, or use sgd")
         options = {"weight_decay": config.weight_decay, "heads_factor": config.heads_factor}
         return make_adamw(network, rate=rate, **options)
     return make_sgd(

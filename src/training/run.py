@@ -14,7 +14,7 @@ from model_utils.errors import UserError
 from model_utils.files import read_json, write_bytes, write_json
 from model_utils.kept import keep_descriptions
 from model_utils.run_lock import only_run_in
-from model_utils.snapshot_names import TEACHER, best_of, prefix_of, remove_old, weights_of
+from model_utils.snapshot_names import TEACHER, best_of, list_snapshots, prefix_of, remove_old, weights_of
 from src.backend.precision import set_precision
 from src.backend.step import Run
 from src.checkpoint import save_weights
@@ -97,6 +97,12 @@ def _train(
         log.say(f"warning: {odd}")
     log.say(f"run folder {folder}" + (f", resumed from {resumed_from}" if resumed_from else ""))
 
+    others = [] if resumed_from else list_snapshots(folder)
+    if others:
+        log.say(
+            f"warning: {folder} holds an earlier run's snapshots, up to {others[-1].name}; continue_train auto and "
+            "eval_mode snapshots would take them for this run's: remove them, or give another snapshot_dir"
+        )
     best = _best_so_far(resumed_from, start, state)
     keeper = RunKeeper(config, device, run, data, log, best, resumed_from, stream)
     schedule = Schedule(
@@ -173,7 +179,7 @@ class RunKeeper:
             state = {"iteration": done, "best": self._best}
             save_snapshot(self._folder, path.stem, self._run.networks, self._run.optimizers, state)
             if config.keep_snapshots:
-                remove_old(self._folder, config.snapshot_prefix, config.keep_snapshots)
+                remove_old(path, config.keep_snapshots)
         return path
 
     def evaluate(self, done: int) -> None:
