@@ -61,7 +61,7 @@ both() {
 trap 'kill 0' INT # what runs in the background does not hear Ctrl-C
 echo "== training the common start: 1000 iterations on the source =="
 python train_src.py --config_path configs/demo.yaml --method supervised --data_path "$world" --random_seed "$seed" \
-  --device CPU --threads 2 --num_steps 1400 --num_steps_stop 1000 --save_pred_every 1000 --eval_every 0 --learning_rate 1e-2 --snapshot_dir $out/start
+  --device CPU --threads 2 --num_steps 1400 --num_steps_stop 1000 --save_pred_every 1000 --learning_rate 1e-2 --snapshot_dir $out/start
 both "train advnet train_adv.py demo" "train advent train_adv.py demo --view self_information"
 both "train dacs train_adv.py demo_dacs" \
   "train source_only train_src.py demo --method supervised && train statistics_only train_adv.py demo --method statistics_only"
