@@ -266,3 +266,20 @@ def test_conversion_command(tmp_path, capsys):
     assert load_weights(Discriminator(3), tmp_path / "d.ckpt").loaded == 10
     with pytest.raises(UserError, match="must end in"):
         main([str(tmp_path / "d.ckpt"), str(tmp_path / "d.bin"), "--network", "discriminator"])
+
+
+def test_conversion_of_a_network_with_four_branches(tmp_path):
+    """What the error advises is there."""
+    file, words = tmp_path / "advent.safetensors", ["--network", "deeplab_multi"]
+    state = original_state(DeepLabMulti(aspp_branches=4))
+    for name in (name for name in state if ".conv2d_list.3.weight" in name):
+        state[name] = 3 * state[name] + np.random.default_rng(0).normal(0, 0.02, state[name].shape).astype(np.float32)
+    save_file(state, file)
+    with pytest.raises(UserError, match="--aspp_branches 4"):
+        main([str(file), str(tmp_path / "two.ckpt"), *words])
+    main([str(file), str(tmp_path / "four.ckpt"), *words, "--aspp_branches", "4"])
+    network = DeepLabMulti(aspp_branches=4)
+    load_weights(network, tmp_path / "four.ckpt")
+    np.testing.assert_array_equal(network.layer6.conv2d_list[3].weight.asnumpy(), state["layer6.conv2d_list.3.weight"])
+    with pytest.raises(UserError, match="aspp_branches: icnet has none"):
+        main([str(file), str(tmp_path / "x.ckpt"), "--network", "icnet", "--aspp_branches", "4"])

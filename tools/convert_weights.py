@@ -17,10 +17,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("target", type=user_path, metavar="OUT", help=".ckpt or .safetensors")
     parser.add_argument("--network", choices=networks, required=True)
     parser.add_argument("--num_classes", type=whole(1), default=19)
+    branches = "of deeplab_multi: 4 for ADVENT, MinEnt and IntraDA (default 2)"
+    parser.add_argument("--aspp_branches", type=int, choices=(2, 4), help=branches)
     options = parser.parse_args(argv)
     if options.target.suffix not in (".ckpt", ".safetensors"):
         raise UserError(f"{options.target}: must end in .ckpt or .safetensors")
-    network = networks[options.network](num_classes=options.num_classes)
+    own = {"num_classes": options.num_classes}
+    if options.aspp_branches:
+        if options.network != "deeplab_multi":
+            raise UserError(f"aspp_branches: {options.network} has none; leave it out")
+        own["aspp_branches"] = options.aspp_branches
+    network = networks[options.network](**own)
     print(load_weights(network, options.source, allow_initial=False))
     save_weights(options.target, network)
     print(f"written: {options.target}")

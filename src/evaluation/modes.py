@@ -49,6 +49,7 @@ def score(config: Config, device: Device) -> None:
     folder.show(data.evaluated, config.max_pictures)
     if device.is_first:
         folder.remove_pictures()
+    wait_for_all(device)  # or the others' new pictures would be among them
     boundary = BoundaryScore(config.num_classes, config.boundary_width)
     report = None if config.ensemble_with else recipe.report(config)  # a mean of two networks has no details
 
