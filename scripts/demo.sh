@@ -62,17 +62,21 @@ trap 'kill 0' INT # what runs in the background does not hear Ctrl-C
 echo "== training the common start: 1000 iterations on the source =="
 python train_src.py --config_path configs/demo.yaml --method supervised --data_path "$world" --random_seed "$seed" \
   --device CPU --threads 2 --num_steps 1400 --num_steps_stop 1000 --save_pred_every 1000 --learning_rate 1e-2 --snapshot_dir $out/start
-both "train advnet train_adv.py demo" "train advent train_adv.py demo --view self_information"
+both "train advnet train_adv.py demo" "train advent train_adv.py demo_advent"
 both "train dacs train_adv.py demo_dacs" \
   "train source_only train_src.py demo --method supervised && train statistics_only train_adv.py demo --method statistics_only"
-both "evaluate advnet" "evaluate advent"
-echo "== ranking the target's training images =="
 # IntraDA's second stage sees target images alone, so its warm-up is ADVENT with their statistics.
 advent=$(newest advent)
 warmup=$(with_target_statistics "$advent")
-python eval_adv.py --eval_mode rank --restore_from "$warmup" "${options[@]}" --result_dir $out/ranking
-both "from=$warmup train intrada train_adv.py demo_intrada && evaluate intrada" \
-  "evaluate source_only && evaluate statistics_only && evaluate dacs"
+# second_stage: ranks the target's training images by the warm-up's entropy and goes on from it
+second_stage() {
+  echo "== ranking the target's training images =="
+  python eval_adv.py --eval_mode rank --restore_from "$warmup" "${options[@]}" --result_dir $out/ranking \
+    >$out/ranking.txt 2>&1 || { tail -n 5 $out/ranking.txt >&2; return 1; }
+  from=$warmup train intrada train_adv.py demo_intrada
+}
+both "evaluate advent && second_stage && evaluate intrada" \
+  "evaluate advnet && evaluate source_only && evaluate statistics_only && evaluate dacs"
 pages=()
 for name in "${runs[@]}"; do
   pages+=("$name=$out/$name" "${name}_target_statistics=$out/$name/result_target_statistics")
