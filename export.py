@@ -9,6 +9,7 @@ from model_utils.device_adapter import start_configured
 from model_utils.errors import UserError, run
 from model_utils.field_types import user_path
 from model_utils.own_options import OwnOptions
+from model_utils.refusals import refuse_keys
 from model_utils.sizes import Size, parse_size
 
 # Above this share of the largest output, two programs do not compute the same.
@@ -19,13 +20,7 @@ def main(argv: list[str] | None = None) -> None:
     """Exports ``restore_from`` with the configuration beside it, or that of ``--config_path``."""
     options, rest = parse_options(sys.argv[1:] if argv is None else argv)
     config = load_config(["--restore_from", options.restore_from, *rest], beside="restore_from")
-    for key, is_set in (
-        ("ensemble_with", config.ensemble_with),
-        ("flip", config.flip),
-        ("scales", config.scales != (1,)),
-    ):
-        if is_set:
-            raise UserError(f"{key}: the file holds one network, which looks at an image once; leave {key} out")
+    refuse_keys(config, "the file holds one network, which looks at an image once", "ensemble_with", "flip", "scales")
     size = options.size or config.input_size_target
     start_configured(config, runs_exported=True)
     target = export_checkpoint(config, options, size)

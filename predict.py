@@ -3,11 +3,12 @@
 import sys
 from pathlib import Path
 
-from model_utils.config import Config, load_config
+from model_utils.config import load_config
 from model_utils.device_adapter import describe, start_configured
 from model_utils.errors import UserError, run
 from model_utils.field_types import user_path
 from model_utils.own_options import OwnOptions
+from model_utils.refusals import refuse_keys
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -31,7 +32,8 @@ def main(argv: list[str] | None = None) -> None:
     if weights.suffix in (".onnx", ".mindir"):
         if not weights.is_file():
             raise UserError(f"restore_from: {weights} does not exist; correct the path")
-        refuse_views(config)
+        why = "an exported model is what it was exported as, give a checkpoint"
+        refuse_keys(config, why, "restore_teacher", "ensemble_with", "flip", "scales")
         forward, about = exported_forward(weights)
         classes = make_classes(list(about.classes), dict(zip(about.classes, about.colors, strict=True)), [])
         predictor = Predictor(forward, about.pixels, about.input.size, about.aligned_corners)
@@ -43,15 +45,6 @@ def main(argv: list[str] | None = None) -> None:
     if broken:
         print(f"left out: {len(broken)} of {len(inputs)} files cannot be read: {'; '.join(broken.values())}")
     print(f"{images} images{f', {videos} videos' * bool(videos)}; written to {options.result_dir}")
-
-
-def refuse_views(config: Config) -> None:
-    """Raises a UserError for what an exported model cannot do."""
-    for key in ("restore_teacher", "ensemble_with", "flip"):
-        if getattr(config, key):
-            raise UserError(f"{key}: an exported model is what it was exported as; leave it out, or give a checkpoint")
-    if config.scales != (1.0,):
-        raise UserError("scales: an exported model has one size; leave it out, or give a checkpoint")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,12 @@ options=("${place[@]}" --random_seed "$seed")
 # newest RUN: its last complete snapshot
 newest() { python -m tools.newest_snapshot "$out/$1"; }
 
+# quietly FILE COMMAND...: what it prints goes into FILE; its end is shown when it fails
+quietly() {
+  local file=$1
+  "${@:2}" >"$file" 2>&1 || { tail -n 5 "$file" >&2; return 1; }
+}
+
 # with_target_statistics WEIGHTS: the file that tools.reestimate_statistics writes beside them
 with_target_statistics() { echo "${1%.ckpt}_target_statistics.ckpt"; }
 
@@ -33,8 +39,8 @@ train() {
   echo "== training $1 =="
   local weights
   weights=${from:-$(newest start)} || return 1
-  python "$2" --config_path "configs/$3.yaml" "${options[@]}" --restore_from "$weights" --snapshot_dir "$out/$1" "${@:4}" \
-    >"$out/$1.txt" 2>&1 || { tail -n 5 "$out/$1.txt" >&2; return 1; }
+  quietly "$out/$1.txt" python "$2" --config_path "configs/$3.yaml" "${options[@]}" --restore_from "$weights" \
+    --snapshot_dir "$out/$1" "${@:4}"
 }
 # evaluate NAME: with its own statistics and with the target's, in one process
 evaluate() {
@@ -43,11 +49,11 @@ evaluate() {
   weights=$(newest "$1") || return 1
   local calls=(
     eval_adv --restore_from "$weights" "${place[@]}" --result_dir "$out/$1/result"
-    -- tools.reestimate_statistics --restore_from "$weights" "${place[@]}" --ranking_dir ""
+    -- tools.reestimate_statistics --restore_from "$weights" "${place[@]}"
     -- eval_adv --restore_from "$(with_target_statistics "$weights")" "${place[@]}"
     --result_dir "$out/$1/result_target_statistics" --max_pictures 0
   )
-  python -m src.experiment.in_turn "${calls[@]}" >"$out/$1_result.txt" 2>&1 || { tail -n 5 "$out/$1_result.txt" >&2; return 1; }
+  quietly "$out/$1_result.txt" python -m src.experiment.in_turn "${calls[@]}"
 }
 # both 'COMMAND' 'COMMAND': side by side; two small runs of a thread each are quicker than one of two threads
 both() {
@@ -71,8 +77,8 @@ warmup=$(with_target_statistics "$advent")
 # second_stage: ranks the target's training images by the warm-up's entropy and goes on from it
 second_stage() {
   echo "== ranking the target's training images =="
-  python eval_adv.py --eval_mode rank --restore_from "$warmup" "${options[@]}" --result_dir $out/ranking \
-    >$out/ranking.txt 2>&1 || { tail -n 5 $out/ranking.txt >&2; return 1; }
+  quietly $out/ranking.txt python eval_adv.py --eval_mode rank --restore_from "$warmup" "${options[@]}" \
+    --result_dir $out/ranking || return 1
   from=$warmup train intrada train_adv.py demo_intrada
 }
 both "evaluate advent && second_stage && evaluate intrada" \

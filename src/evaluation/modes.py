@@ -11,6 +11,7 @@ from model_utils.config import Config
 from model_utils.device_adapter import Device, wait_for_all
 from model_utils.errors import UserError
 from model_utils.files import read_json, write_csv, write_json
+from model_utils.refusals import refuse_keys
 from model_utils.snapshot_names import TEACHER, partner_of
 from src.checkpoint import restored
 from src.checkpoint.snapshot import checksum, complete_snapshots
@@ -228,9 +229,7 @@ MODES = {"score": score, "snapshots": score_snapshots, "rank": rank, "speed": ti
 
 
 def _refuse_views(config: Config) -> None:
-    for key, is_set in (("flip", config.flip), ("scales", config.scales != (1.0,))):
-        if is_set:
-            raise UserError(f"{key}: eval_mode {config.eval_mode} looks at an image once, as it is; leave {key} out")
+    refuse_keys(config, f"eval_mode {config.eval_mode} looks at an image once, as it is", "flip", "scales")
 
 
 def _say_data(data: Data, split: str) -> None:

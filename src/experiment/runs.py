@@ -173,7 +173,7 @@ class _Run:
             used = with_target_statistics(weights) if end else weights
             estimated = not end or _newer(used, weights)
             if not estimated:
-                options = [f"--restore_from={weights}", "--ranking_dir=", *self._place]
+                options = [f"--restore_from={weights}", *self._place]
                 calls += [BETWEEN, "tools.reestimate_statistics", *options]
             for name, keys in self._experiment.evaluations.items():
                 result = self._folder / f"result_{name}{end}"

@@ -8,6 +8,7 @@ from mindspore import nn
 from model_utils.config import Config
 from model_utils.device_adapter import Device
 from model_utils.errors import UserError
+from model_utils.refusals import refuse_keys
 from src.backend.step import Engine, Step
 from src.dataset.augment_pointrend import load_training_sample
 from src.dataset.cityscapes import prefer_drawn
@@ -19,7 +20,7 @@ from src.evaluation.refinement import RefinementReport
 from src.methods.pointrend import make_step
 from src.models.pointrend import STRIDE
 from src.models.points import draws_needed
-from src.recipes.recipe import Recipe, refuse_changes
+from src.recipes.recipe import Recipe
 
 
 class PointRendRecipe(Recipe):
@@ -38,7 +39,7 @@ class PointRendRecipe(Recipe):
         if config.rare_class_sampling:
             raise UserError("rare_class_sampling: PointRend's crops do not look for a class; leave it 0")
         keys = ("augmentation", "random_crop", "random_flip", "crop_max_share", "fda_beta")
-        refuse_changes(config, "PointRend changes images in its own way", *keys)
+        refuse_keys(config, "PointRend changes images in its own way", *keys)
         if any(n % STRIDE for n in config.input_size):
             raise UserError(f"input_size: PointRend's crops must be multiples of {STRIDE}; give e.g. 1024,512")
         load = partial(

@@ -7,6 +7,7 @@ from mindspore import nn
 from model_utils.config import Config
 from model_utils.device_adapter import Device
 from model_utils.errors import UserError
+from model_utils.refusals import refuse_keys
 from model_utils.sizes import Size, size_text
 from src.backend.step import Engine, Step
 from src.dataset.augment_crop import crop_and_flip
@@ -31,14 +32,6 @@ def crop_of(config: Config, pixels: Pixels, size: Size) -> Augment | None:
         raise UserError(f"random_crop: {size_text(crop)} is larger than the input size {size_text(size)}; crop less")
     options = {"flip": config.random_flip, "how": pixels.resize, "largest_share": config.crop_max_share}
     return partial(crop_and_flip, size=size, crop=crop, **options)
-
-
-def refuse_changes(config: Config, why: str, *keys: str) -> None:
-    """Raises a UserError for the first of the keys that asks for a change of training images, which ``why`` forbids."""
-    off = {"augmentation": "none", "random_crop": (0, 0), "random_flip": False, "crop_max_share": 1, "fda_beta": 0}
-    for key in keys:
-        if getattr(config, key) != off[key]:
-            raise UserError(f"{key}: {why}; leave it out")
 
 
 def one_after_the_other(first: Augment, second: Augment | None) -> Augment:
@@ -70,12 +63,12 @@ class Recipe:
         """How a labelled training sample is read: (image, label) of the input's size, augmented as configured."""
         size, change = config.input_size if data.has_source else config.input_size_target, None
         if config.two_domains:
-            refuse_changes(config, f"method {config.method} has two domains, this is for one", "augmentation")
+            refuse_keys(config, f"method {config.method} has two domains, this is for one", "augmentation")
         if not data.has_source or data.are_pseudo_labels:
-            refuse_changes(config, "the labelled images are the target's own", "fda_beta")
+            refuse_keys(config, "the labelled images are the target's own", "fda_beta")
         if config.augmentation == "icnet":
             others = ("random_crop", "random_flip", "crop_max_share", "fda_beta")
-            refuse_changes(config, "augmentation icnet changes images in its own way", *others)
+            refuse_keys(config, "augmentation icnet changes images in its own way", *others)
             size = config.crop_size
             change = partial(augment, base_size=config.base_size, crop_size=config.crop_size)
         else:
